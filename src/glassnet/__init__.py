@@ -1,0 +1,3 @@
+"""glassnet: convolutional networks in a glass case."""
+
+__version__ = "0.1.0"

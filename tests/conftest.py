@@ -1,0 +1,32 @@
+"""Shared fixtures: where real data lies beside the project, and a cache folder of each test run's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data: `$GLASSNET_DATA`, else `../shared/data` beside the repository; skipped where missing."""
+    folder = Path(os.environ.get("GLASSNET_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set GLASSNET_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of the tests, and the tests out of the user's cache."""
+    before = os.environ.get("GLASSNET_CACHE")
+    os.environ["GLASSNET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["GLASSNET_CACHE"]
+    else:
+        os.environ["GLASSNET_CACHE"] = before

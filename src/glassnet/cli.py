@@ -1,0 +1,328 @@
+"""The command line: a table of verbs. Each is a thin skin over the plain function of the same name in `verbs`.
+
+Nothing heavy is imported until a verb runs, so `glassnet --help` answers at once. Results go to stdout, everything
+else (progress, notes, errors) to stderr. Exit codes: 0 all good, 1 some items failed, 2 bad call, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from glassnet.errors import GlassnetError, InputError
+
+app = typer.Typer(
+    name="glassnet",
+    help="Convolutional networks in a glass case: train one on your own pictures, see why it decides, ship it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.", rich_markup_mode="rich")
+app.add_typer(data_app, name="data")
+
+
+class Format(StrEnum):
+    """How predictions are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A folder per class; train/ validation/ test/ folders of them; labels.csv or .parquet; .npz; idx files; "
+        "or the name of a built-in data set (see `glassnet data list`).",
+        show_default=False,
+    ),
+]
+NetworkArgument = Annotated[
+    str, typer.Argument(help="A run folder, a .safetensors network file, or a network's name.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", show_default=False)]
+Seed = Annotated[int, typer.Option(help="The seed that all randomness follows from.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Pretrained = Annotated[bool, typer.Option("--pretrained", help="Start from ImageNet weights (no network needed).")]
+BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works after a verb too.")] = False,  # noqa: ARG001, E501
+) -> None:
+    """Convolutional networks in a glass case: train one on your own pictures, see why it decides, ship it."""
+    if version:
+        from glassnet import __version__
+
+        print(f"glassnet {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: [bold]glassnet train photos/ --minutes 10[/bold]")
+def train(
+    data: Data,
+    network: Annotated[str | None, typer.Option(help="See `glassnet networks`; default: chosen from the data.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")] = None,  # noqa: E501
+    output: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/DATA-1, -2, ...")] = None,
+    pretrained: Pretrained = False,
+    start_from: Annotated[Path | None, typer.Option("--from", help="Fine-tune from this network file.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Plan the schedule into this many minutes.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe field: learning_rate=0.1")] = None,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
+    device: Device = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    threads: Threads = None,
+    seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at data problems instead of setting them aside.")] = False,  # noqa: E501
+    group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
+    report: Annotated[bool, typer.Option(help="Judge on the test split and write report.html.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a network on pictures, judge it on the test split, write the report."""
+    from glassnet import show, verbs
+
+    run = verbs.train(
+        data,
+        network=network,
+        recipe=recipe,
+        output=output,
+        pretrained=pretrained,
+        start_from=start_from,
+        minutes=minutes,
+        epochs=epochs,
+        overrides=assignments(set_, "--set"),
+        arguments=assignments(arg, "--arg"),
+        device=device,
+        precision=precision,
+        threads=threads,
+        seed=seed,
+        strict=strict,
+        group_by=group_by,
+        report=report,
+        quiet=quiet or None,
+    )
+    show.run(run, json=json)
+
+
+@app.command(epilog="Example: [bold]glassnet resume runs/photos-1[/bold]")
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of an interrupted run.", show_default=False)],
+    device: Annotated[str | None, typer.Option(help="Default: the one the run was using.")] = None,
+    threads: Threads = None,
+    report: Annotated[bool, typer.Option(help="Judge on the test split and write report.html.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Go on with an interrupted run: the same weights, bit for bit, as if it had never stopped."""
+    from glassnet import show, verbs
+
+    show.run(verbs.resume(run, device=device, threads=threads, report=report, quiet=quiet or None), json=json)
+
+
+@app.command(epilog="Example: [bold]glassnet evaluate runs/photos-1 new-photos/ --json[/bold]")
+def evaluate(
+    network: NetworkArgument,
+    data: Annotated[str | None, typer.Argument(help="Default: the test split of the run.", show_default=False)] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test, where the data have splits.")] = "test",
+    pretrained: Pretrained = False,
+    tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored pictures.")] = False,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Judge a network: accuracy, per-class precision and recall, calibration, what it confuses."""
+    from glassnet import show, verbs
+
+    judgement = verbs.evaluate(
+        network,
+        data,
+        split=split,
+        pretrained=pretrained,
+        tta=tta,
+        batch_size=batch_size,
+        device=device,
+        threads=threads,
+        seed=seed,
+    )
+    show.judgement(judgement, json=json)
+
+
+@app.command(epilog="Example: [bold]glassnet predict runs/photos-1 a.jpg folder/ --top 3 --json[/bold]")
+def predict(
+    network: NetworkArgument,
+    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.", show_default=False)],  # noqa: E501
+    top: Annotated[int, typer.Option(help="How many classes to name for each picture.")] = 5,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    pretrained: Pretrained = False,
+    tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored pictures.")] = False,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+) -> None:
+    """Name what pictures show. A picture that cannot be read is a row with an error, and the exit code is 1."""
+    from glassnet import show, verbs
+
+    answers = verbs.predict(
+        network,
+        sys.stdin if pictures == ["-"] else pictures,
+        top=top,
+        pretrained=pretrained,
+        tta=tta,
+        batch_size=batch_size,
+        device=device,
+        threads=threads,
+        seed=seed,
+    )
+    failed = show.predictions(answers, "json" if json else format.value, output)
+    if failed:
+        print(f"{failed} picture(s) could not be read", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: [bold]glassnet report runs/photos-1[/bold]")
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+) -> None:
+    """Judge a run on its test split and write report.html again."""
+    from glassnet import verbs
+
+    print(verbs.write_report(run, device=device, threads=threads, seed=seed))
+
+
+@app.command(epilog="Example: [bold]glassnet networks 'resnet*'[/bold]")
+def networks(
+    pattern: Annotated[str | None, typer.Argument(help="Only names that match, as in 'vgg*'.", show_default=False)] = None,  # noqa: E501
+    json: Json = False,
+) -> None:
+    """List the networks that can be trained: what they cost, where they come from."""
+    from glassnet import show, verbs
+
+    show.networks(verbs.networks(pattern), json=json)
+
+
+@app.command(epilog="Example: [bold]glassnet recipes[/bold]")
+def recipes(json: Json = False) -> None:
+    """List the named recipes and what they choose."""
+    from glassnet import show, verbs
+
+    show.recipes(verbs.recipes(), json=json)
+
+
+@app.command("find-lr", epilog="Example: [bold]glassnet find-lr photos/ --network resnet18 -o lr.png[/bold]")
+def find_lr(
+    data: Data,
+    network: Annotated[str | None, typer.Option(help="See `glassnet networks`; default: chosen from the data.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Whose optimiser and batch size to use.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the plot goes.")] = Path("find-lr.png"),
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
+    pretrained: Pretrained = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Try learning rates from tiny to too large, and suggest one."""
+    from glassnet import show, verbs
+
+    found = verbs.find_learning_rate(
+        data,
+        network=network,
+        recipe=recipe,
+        output=output,
+        arguments=assignments(arg, "--arg"),
+        pretrained=pretrained,
+        device=device,
+        threads=threads,
+        seed=seed,
+    )
+    show.learning_rate(found, output, json=json)
+
+
+@data_app.command("check", epilog="Example: [bold]glassnet data check photos/ --output problems.csv[/bold]")
+def data_check(
+    data: Data,
+    output: Annotated[Path | None, typer.Option(help="Also write the problems to this .csv file.")] = None,
+    group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Read every picture once and list what is wrong: unreadable, truncated, duplicate, leaking ... Exit code 1 if any."""
+    from glassnet import show, verbs
+
+    index = verbs.check_data(data, output=output, group_by=group_by, seed=seed)
+    show.index(index, json=json)
+    if index.problems:
+        raise typer.Exit(1)
+
+
+@data_app.command("list", epilog="Example: [bold]glassnet data list --json[/bold]")
+def data_list(json: Json = False) -> None:
+    """List the built-in data sets: what they hold, their licence, whether they are on this machine."""
+    from glassnet import show, verbs
+
+    show.data_sets(verbs.data_sets(), json=json)
+
+
+def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:
+    """Turn ["width=0.5", "flip=true"] into {"width": 0.5, "flip": True}; a value that is not TOML is a string."""
+    import tomllib
+
+    values: dict[str, Any] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} width=0.5")
+        try:
+            values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[name.strip()] = value.strip()
+    return values
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one line to stderr and leave."""
+    print(f"glassnet: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def main() -> NoReturn:
+    """Entry point: run a verb and turn what it raises into one line and an exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    usage_error = typer.BadParameter.__mro__[2]  # typer's own, or click's: whichever this typer is built on
+    try:
+        sys.exit(app(args=arguments, prog_name="glassnet", standalone_mode=False))
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:  # `glassnet predict ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, usage_error):
+            fail(f"{error.format_message()} (see `glassnet --help`)", 2)  # type: ignore[attr-defined]
+        if isinstance(error, GlassnetError):
+            fail(" ".join(str(error).split()), error.exit_code)
+        fail(f"unexpected {type(error).__name__}: {error}; --debug shows where, and we would like to know", 2)

@@ -1,0 +1,200 @@
+"""The registry of networks, and the one shape they share: a body that describes a picture, a head that judges it.
+
+A family's file registers its variants; `create` builds one by name. A seed before `create` fixes every weight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glassnet.errors import InputError, UnknownName, nearest
+from glassnet.preprocess import Preprocess
+
+IMAGENET_224 = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""The preprocess of the networks trained on ImageNet: shortest side to 256, centre 224, channel mean and deviation."""
+
+
+class Classifier(nn.Module):
+    """A network that names what a picture shows: `head(body(images))`.
+
+    `body` is an `nn.Sequential` of named stages, images (N, C, H, W) -> features (N, features_size); `head` is a linear
+    layer, features -> logits (N, classes). `input_size` is the (C, H, W) it was designed for.
+    """
+
+    input_size: tuple[int, int, int]
+
+    def __init__(self, body: nn.Sequential, head: nn.Linear) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) of `images` (N, C, H, W) float, as the preprocess makes them."""
+        features = self.body(images)  # (N, D)
+        logits: Tensor = self.head(features)  # (N, K)
+        return logits
+
+    @property
+    def features_size(self) -> int:
+        """How many numbers the body says about a picture."""
+        return self.head.in_features
+
+    @property
+    def in_channels(self) -> int:
+        """How many channels a picture has."""
+        return self.input_size[0]
+
+    def replace_head(self, classes: int) -> None:
+        """Put a fresh head for `classes` in place of the old one, with small random weights."""
+        old = self.head.weight
+        head = nn.Linear(self.features_size, _positive("classes", classes), device=old.device, dtype=old.dtype)
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.bias)
+        self.head = head
+
+
+Builder = Callable[..., Classifier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One registered network: how to build it, and the preprocess and number of classes it was designed for.
+
+    `preprocess` may be a function of the network's arguments, where the input size depends on them.
+    """
+
+    name: str
+    title: str
+    paper: str
+    build: Builder
+    preprocess: Preprocess | Callable[..., Preprocess]
+    classes: int
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments it takes beside `classes` and `in_channels`, with their defaults."""
+        parameters = inspect.signature(self.build).parameters.items()
+        return {name: p.default for name, p in parameters if name not in ("classes", "in_channels")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a reader wants to know of a network before choosing it, with the number of classes it was designed for."""
+
+    name: str
+    title: str
+    paper: str
+    input_size: tuple[int, int, int]
+    parameters: int
+    preprocess: Preprocess
+    arguments: dict[str, Any]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(
+    name: str,
+    *,
+    title: str,
+    paper: str,
+    preprocess: Preprocess | Callable[..., Preprocess] = IMAGENET_224,
+    classes: int = 1000,
+) -> Callable[[Builder], Builder]:
+    """Register the decorated `build(classes, in_channels, **arguments)` as `name`; a name is taken only once.
+
+    `preprocess` and `classes` are those of the data it was designed for; `describe` counts parameters with them.
+    """
+
+    def add(build: Builder) -> Builder:
+        if name in _ENTRIES:
+            raise InputError(f"a network called {name!r} is already registered; choose another name")
+        _ENTRIES[name] = Entry(name=name, title=title, paper=paper, build=build, preprocess=preprocess, classes=classes)
+        return build
+
+    return add
+
+
+def entry(name: str) -> Entry:
+    """Return the entry called `name`; raise `UnknownName` with the nearest ones."""
+    if name not in _ENTRIES:
+        raise UnknownName("network", name, _ENTRIES, hint="see `glassnet networks`")
+    return _ENTRIES[name]
+
+
+def names(pattern: str | None = None) -> list[str]:
+    """Return the registered names, sorted; `pattern` keeps those that contain it or match it as a wildcard."""
+    if pattern is None:
+        return sorted(_ENTRIES)
+    wildcard = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    return sorted(name for name in _ENTRIES if fnmatch.fnmatchcase(name, wildcard.lower()))
+
+
+def create(name: str, *, classes: int = 1000, in_channels: int = 3, **arguments: Any) -> Classifier:
+    """Build the network `name` with fresh weights, a function of torch's seed alone.
+
+    Raises `UnknownName` for the name and `InputError` for an argument it does not take.
+    """
+    found = entry(name)
+    _check_arguments(found, arguments)
+    preprocess = default_preprocess(name, in_channels=in_channels, **arguments)
+    network = found.build(_positive("classes", classes), _positive("in_channels", in_channels), **arguments)
+    network.input_size = (in_channels, preprocess.height, preprocess.width)
+    return network
+
+
+def default_preprocess(name: str, *, in_channels: int | None = None, **arguments: Any) -> Preprocess:
+    """Return the preprocess the network `name` was designed for, at its own or another number of channels."""
+    found = entry(name)
+    _check_arguments(found, arguments)
+    preprocess = found.preprocess if isinstance(found.preprocess, Preprocess) else found.preprocess(**arguments)
+    return preprocess if in_channels is None else with_channels(preprocess, in_channels)
+
+
+def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
+    """Return `preprocess` for pictures of `channels`; each new one has the old ones' average mean and std."""
+    if _positive("in_channels", channels) == preprocess.channels:
+        return preprocess
+    mean = sum(preprocess.mean) / len(preprocess.mean)
+    std = sum(preprocess.std) / len(preprocess.std)
+    return dataclasses.replace(preprocess, channels=channels, mean=(mean,) * channels, std=(std,) * channels)
+
+
+def describe(name: str) -> Description:
+    """Return what is known of the network `name`; its parameters are counted without allocating any."""
+    found = entry(name)
+    preprocess = default_preprocess(name)
+    with torch.device("meta"):
+        network = create(name, in_channels=preprocess.channels, classes=found.classes)
+    return Description(
+        name=name,
+        title=found.title,
+        paper=found.paper,
+        input_size=network.input_size,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        preprocess=preprocess,
+        arguments=found.arguments,
+    )
+
+
+def _check_arguments(found: Entry, arguments: Mapping[str, Any]) -> None:
+    known = found.arguments
+    for name in arguments:
+        if name not in known:
+            near = nearest(name, known)
+            choices = f"it takes: {', '.join(known)}" if known else "it takes none"
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"{found.name} takes no argument {name!r}; {choices}{hint}")
+
+
+def _positive(what: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{what} is {value!r}; expected a whole number of at least 1")
+    return value

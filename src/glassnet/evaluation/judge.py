@@ -1,0 +1,159 @@
+"""Run a network over pictures and judge its answers: the only place where a test split is looked at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glassnet.data.batches import evaluation_batches
+from glassnet.errors import DataError, InputError, nearest
+from glassnet.evaluation.judgement import Judgement, summarise
+from glassnet.nn.device import pick_device
+from glassnet.nn.fuse import fold_batch_norm
+
+if TYPE_CHECKING:
+    from glassnet.data.pictures import Pictures
+    from glassnet.models.network import Network
+
+Predictor = Callable[[Tensor], Tensor]
+"""Images (N, C, H, W) float32 as the preprocess makes them -> logits (N, K)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network said: `logits` (N, K) float32, true `labels` (N,) int64 in the network's class order, the
+    `items`' numbers (N,) int64, how long it took, and on which device."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    items: np.ndarray
+    seconds: float
+    device: str
+
+
+def scores(
+    network: Network,
+    pictures: Pictures,
+    items: np.ndarray,
+    *,
+    batch_size: int = 256,
+    device: str = "auto",
+    predictor: Predictor | None = None,
+    tta: bool = False,
+) -> Scores:
+    """Run `network` over the `items` of `pictures`, in order, without augmentation and without changing it.
+
+    Args:
+        predictor: runs the network instead of PyTorch on `device`, for instance a compiled one.
+        tta: test-time augmentation, the mean logits of each picture and its mirror image.
+
+    Raises:
+        DataError: the pictures have a class the network does not know.
+        InputError: no items, or `batch_size` below 1.
+    """
+    if len(items) == 0:
+        raise InputError(f"{pictures.index.name}: there is no picture to judge; choose another split or other data")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1; got {batch_size}")
+    labels = class_map(pictures.index.classes, network.classes, pictures.labels[items])[pictures.labels[items]]
+    chosen = pick_device(device)
+    predict = predictor or _on_device(network, chosen)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        batches = [_logits(predict, batch.images, tta) for batch in evaluation_batches(pictures, items, batch_size)]
+    seconds = time.perf_counter() - start
+    logits = torch.cat(batches).numpy()
+    return Scores(logits, labels, np.asarray(items), seconds, "predictor" if predictor else str(chosen))
+
+
+def judge(
+    network: Network,
+    pictures: Pictures,
+    items: np.ndarray,
+    *,
+    split: str = "test",
+    batch_size: int = 256,
+    device: str = "auto",
+    predictor: Predictor | None = None,
+    tta: bool = False,
+    seed: int = 0,
+) -> Judgement:
+    """Judge `network` on the `items` of `pictures`; arguments and errors are those of `scores`.
+
+    `split` is only what the judgement calls them; `seed` draws the bootstrap intervals.
+    """
+    said = scores(
+        network, pictures, items, batch_size=batch_size, device=device, predictor=predictor, tta=tta
+    )  # fmt: skip
+    return summarise(
+        said.logits,
+        said.labels,
+        network.classes,
+        items=said.items,
+        where=pictures.index.where,
+        temperature=network.card.temperature,
+        network=network.card.architecture,
+        data=pictures.index.name,
+        split=split,
+        seconds=said.seconds,
+        device=said.device,
+        peak_memory=peak_memory(said.device),
+        seed=seed,
+    )
+
+
+def class_map(found: tuple[str, ...], known: tuple[str, ...], used: np.ndarray) -> np.ndarray:
+    """For each class of the data, `found` (F,), its number among the network's, `known`; -1 if it has none.
+
+    Raises `DataError` where one of the labels in `used` (N,) has no counterpart: judging it would be meaningless.
+    """
+    position = {name: number for number, name in enumerate(known)}
+    mapping = np.array([position.get(name, -1) for name in found], dtype=np.int64)
+    strangers = [found[label] for label in np.unique(used) if mapping[label] < 0]
+    if strangers:
+        alike = nearest(strangers[0], known)
+        raise DataError(
+            f"the data's class {strangers[0]!r}"
+            + (f" and {len(strangers) - 1} more are" if len(strangers) > 1 else " is")
+            + f" unknown to the network, which knows {len(known)}: {', '.join(known[:5])}"
+            + (", ..." if len(known) > 5 else "")
+            + (f"; did you mean {alike[0]!r}?" if alike else "; name the folders after its classes")
+        )
+    return mapping
+
+
+def peak_memory(device: str = "cpu") -> int | None:
+    """The most bytes this process has held: on a CUDA device by its allocator, else resident; None if unknown."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(largest) if sys.platform == "darwin" else int(largest) * 1024
+
+
+def _on_device(network: Network, device: torch.device) -> Predictor:
+    """Our own predictor: batch norms folded into convolutions, channels last; the network itself is left alone."""
+    module = fold_batch_norm(network.module).to(device)
+
+    def predict(images: Tensor) -> Tensor:
+        logits: Tensor = module(images.to(device))
+        return logits
+
+    return predict
+
+
+def _logits(predict: Predictor, images: Tensor, tta: bool) -> Tensor:
+    logits = predict(images)
+    if tta:
+        logits = (logits + predict(images.flip(-1))) / 2
+    return logits.float().cpu()

@@ -8,6 +8,7 @@ names the path and says what to do.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -134,15 +135,20 @@ def append_line(path: Path, text: str) -> None:
 
     When the disk has no room for the whole line, the file keeps its old length and `StorageError` is raised.
     """
-    line = memoryview(text.encode("utf-8") + b"\n")
     with storage_errors(path), path.open("ab", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
         try:
-            while line:
-                line = line[file.write(line) :]
+            write_all(file, text.encode("utf-8") + b"\n")
         except OSError:
             file.truncate(length)
             raise
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Write all of `data` to an unbuffered file: a single `write` may take only a part of it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def new_folder(path: Path) -> Path:
@@ -155,11 +161,10 @@ def new_folder(path: Path) -> Path:
     return path
 
 
-def cache_folder(*parts: str) -> Path:
-    """Return the folder `parts` of the cache, made where missing.
+def cache_path(*parts: str) -> Path:
+    """Return where `cache_folder(*parts)` is or would be, without making it.
 
-    The cache is `$GLASSNET_CACHE`, else `$XDG_CACHE_HOME/glassnet`, else `~/.cache/glassnet`. Everything in it can be
-    made or downloaded again.
+    The cache is `$GLASSNET_CACHE`, else `$XDG_CACHE_HOME/glassnet`, else `~/.cache/glassnet`.
     """
     if chosen := os.environ.get("GLASSNET_CACHE"):
         root = Path(chosen).expanduser()
@@ -167,8 +172,13 @@ def cache_folder(*parts: str) -> Path:
         root = Path(shared) / "glassnet"
     else:
         root = Path.home() / ".cache" / "glassnet"
+    return root.joinpath(*parts)
+
+
+def cache_folder(*parts: str) -> Path:
+    """Return the folder `parts` of the cache, made where missing; everything in it can be made or fetched again."""
     try:
-        return new_folder(root.joinpath(*parts))
+        return new_folder(cache_path(*parts))
     except StorageError as error:
         raise StorageError(f"{error}; set GLASSNET_CACHE to a folder that you can write") from error
 

@@ -193,7 +193,7 @@ def _what_it_is(start: bytes, size: int) -> str:
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy `tensors` into `module`, which must have exactly these names and shapes.
 
-    Raises `NetworkFileError` that names `where` and lists missing, extra and mis-shaped tensors; then nothing is copied.
+    Raises `NetworkFileError` that names `where` and lists missing, extra and mis-shaped ones; then nothing is copied.
     """
     expected = module.state_dict()
     complaints = [f"missing {name}" for name in expected if name not in tensors]

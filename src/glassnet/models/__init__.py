@@ -1,16 +1,10 @@
-"""Networks: a registry, one file per family, and the network file's life (`Network`)."""
+"""Networks: a registry, one file per family, weights of others, and the network file's life (`Network`)."""
 
-from glassnet.models import lenet, resnet
+from glassnet.models import efficientnet_lite as efficientnet_lite
+from glassnet.models import lenet as lenet
+from glassnet.models import mobilenet_v2 as mobilenet_v2
+from glassnet.models import resnet as resnet
+from glassnet.models import vgg as vgg
 from glassnet.models.registry import Classifier, Description, create, default_preprocess, describe, names, register
 
-__all__ = [
-    "Classifier",
-    "Description",
-    "create",
-    "default_preprocess",
-    "describe",
-    "lenet",
-    "names",
-    "register",
-    "resnet",
-]
+__all__ = ["Classifier", "Description", "create", "default_preprocess", "describe", "names", "register"]

@@ -145,7 +145,14 @@ def create(name: str, *, classes: int = 1000, in_channels: int = 3, **arguments:
     found = entry(name)
     _check_arguments(found, arguments)
     preprocess = default_preprocess(name, in_channels=in_channels, **arguments)
-    network = found.build(_positive("classes", classes), _positive("in_channels", in_channels), **arguments)
+    _positive("classes", classes)
+    try:
+        network = found.build(classes, in_channels, **arguments)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not arguments:
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise InputError(f"{name} cannot be built with {given}: {error}") from error
     network.input_size = (in_channels, preprocess.height, preprocess.width)
     return network
 

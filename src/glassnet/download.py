@@ -128,7 +128,7 @@ def _from_mirror(url: str, job: _Job, attempts: int, pause: float) -> None:
         with storage_errors(job.part):
             job.part.unlink(missing_ok=True)
         if not from_elsewhere:
-            raise _Failed(f"what it sent ({length} bytes, {kind}) has not the checksum {job.checksum}", final=True)
+            raise _Failed(f"what it sent ({length} bytes, {kind}) does not have the checksum {job.checksum}", final=True)
         furthest, from_elsewhere = 0, False  # once more, all of it from here
 
 
@@ -147,6 +147,7 @@ def _attempt(url: str, job: _Job) -> str:
             _receive(response, job, start, total)
             return str(response.headers.get_content_type())
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416:  # our part is as long as the file or longer; the checksum tells which
             return "all of it was here"
         raise _Failed(

@@ -81,8 +81,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     Raises `StorageError` when the disk, the folder or the permissions do not allow it.
     """
-    final = Path(os.path.realpath(target))
-    if final.exists() and not final.is_file():
+    with storage_errors(target):
+        final = Path(os.path.realpath(target))
+        in_the_way = final.exists() and not final.is_file()
+    if in_the_way:
         raise StorageError(f"cannot write {str(target)!r}: it is a folder or a device, not a file; choose another path")
     temporary = final.with_name(f".{final.stem[:40]}-{secrets.token_hex(6)}{_PARTIAL}{final.suffix}")
     try:
@@ -140,7 +142,8 @@ def append_line(path: Path, text: str) -> None:
         try:
             write_all(file, text.encode("utf-8") + b"\n")
         except OSError:
-            file.truncate(length)
+            with suppress(OSError):  # the failed write is the one to report
+                file.truncate(length)
             raise
 
 

@@ -1,0 +1,248 @@
+"""A network: a module and its card, which together are one file that is trained, judged, explained and served.
+
+`Network.create` makes a fresh one, `Network.load` reads one, `load_network` takes whatever a user may call a network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glassnet import card as network_file
+from glassnet.card import Card, load_tensors
+from glassnet.errors import InputError, NetworkFileError, UnknownName
+from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
+from glassnet.models.pretrained import has_weights, imagenet_classes, load_pretrained, origin
+from glassnet.models.registry import Classifier, create, default_preprocess, names
+from glassnet.nn.device import pick_device, versions
+from glassnet.nn.fuse import fold_batch_norm
+from glassnet.nn.trace import Trace, trace
+from glassnet.preprocess import Preprocess
+
+__all__ = ["Network", "Prediction", "Predictor", "load_network"]
+
+FILE_IN_RUN = "network.safetensors"
+"""The best network's file in a run folder."""
+
+
+class Network:
+    """A classifier that knows its class names and how to look at a picture.
+
+    `module` is the torch module, `card` everything else about it as plain data, `preprocess` the card's, as an object.
+    """
+
+    def __init__(self, module: Classifier, card: Card) -> None:
+        self.module = module
+        self.card = card
+        self.preprocess = Preprocess.from_dict(card.preprocess)
+        module.input_size = (self.preprocess.channels, self.preprocess.height, self.preprocess.width)
+        self._folded: tuple[Any, Predictor] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        classes: Sequence[str],
+        *,
+        preprocess: Preprocess | None = None,
+        in_channels: int | None = None,
+        pretrained: bool = False,
+        **arguments: Any,
+    ) -> Network:
+        """Return the registered network `name` for `classes`, its weights fresh (torch's seed decides) or `pretrained`.
+
+        `preprocess` defaults to the one the network was designed for, at `in_channels`. Pretrained weights get a fresh
+        head. Raises `UnknownName`, `InputError`, or `MissingExtra` where the weights' package is not installed.
+        """
+        _check_classes(classes)
+        preprocess = preprocess or default_preprocess(name, in_channels=in_channels, **arguments)
+        if in_channels not in (None, preprocess.channels):
+            raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
+        build = load_pretrained if pretrained else create
+        module = build(name, classes=len(classes), in_channels=preprocess.channels, **arguments)
+        return cls(module, _card(name, classes, preprocess, arguments, origin(name) if pretrained else None))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Return the network of a `.safetensors` file; raise `NetworkFileError` saying what is wrong with it."""
+        card, tensors = network_file.load(path)
+        if card.task != "classification":
+            raise NetworkFileError(f"{path}: a network for {card.task!r}; this glassnet loads 'classification'")
+        try:
+            with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
+                module = create(card.architecture, classes=len(card.classes), **card.arguments)
+            network = cls(module.to_empty(device="cpu"), card)
+        except (InputError, TypeError) as error:
+            raise NetworkFileError(f"{path}: the card does not describe a network: {error}") from error
+        load_tensors(module, tensors, str(path))
+        return network
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to `path`, atomically; raise `StorageError` where that fails."""
+        network_file.save(path, self.module.state_dict(), self.card)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the logits."""
+        return self.card.classes
+
+    @property
+    def num_parameters(self) -> int:
+        """How many trained numbers the module has."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def trace(self) -> Trace:
+        """Return the module as a graph of layers with shapes, parameters, multiply-adds and receptive fields."""
+        return trace(self.module, self.module.input_size)
+
+    def for_classes(self, classes: Sequence[str], *, parent: str | None = None) -> Network:
+        """Return a copy to fine-tune for `classes`, with a fresh head where they differ from the present ones.
+
+        The card starts anew but for the architecture and the preprocess; `parent` says where the weights are from.
+        """
+        _check_classes(classes)
+        module = copy.deepcopy(self.module)
+        if tuple(classes) != self.classes:
+            module.replace_head(len(classes))
+        card = _card(self.card.architecture, classes, self.preprocess, self.card.arguments, parent)
+        return Network(module, card)
+
+    def predictor(self, device: str | torch.device = "auto") -> Predictor:
+        """Return a fast function from images (N, C, H, W) float32 to logits (N, K), both on `device`.
+
+        It is a copy of the module with its batch norms folded, made again once the weights have changed (by anything
+        but writing through `.data`, of which torch keeps no record). The module itself stays as it is.
+        """
+        chosen = pick_device(device)
+        key = (chosen, [_version(tensor) for tensor in self.module.state_dict(keep_vars=True).values()])
+        if self._folded is None or self._folded[0] != key:
+            folded = fold_batch_norm(self.module).to(chosen)
+
+            def predict(images: Tensor) -> Tensor:
+                with torch.inference_mode():
+                    logits: Tensor = folded(images.to(chosen, memory_format=torch.channels_last))
+                    return logits
+
+            self._folded = (key, predict)
+        return self._folded[1]
+
+    def logits(self, images: Tensor, *, device: str | torch.device = "auto") -> Tensor:
+        """Return logits (N, K) float32 of `images` (N, C, H, W), as `preprocess.finish` makes them, on the CPU."""
+        return self.predictor(device)(images).float().cpu()
+
+    def predict(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        top: int = 5,
+        batch_size: int = 32,
+        device: str | torch.device = "auto",
+        tta: bool = False,
+        predictor: Predictor | None = None,
+    ) -> list[Prediction]:
+        """Return a prediction for each of `images`: paths, bytes, PIL images or arrays, one or many.
+
+        See `stream`, which this collects.
+        """
+        pictures = as_pictures(images)
+        return list(self.stream(pictures, top=top, batch_size=batch_size, device=device, tta=tta, predictor=predictor))
+
+    def stream(
+        self,
+        images: Iterable[Picture],
+        *,
+        top: int = 5,
+        batch_size: int = 32,
+        device: str | torch.device = "auto",
+        tta: bool = False,
+        predictor: Predictor | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each of `images`, in order, in constant memory; a bad picture gives one with an error.
+
+        Probabilities are softmax(logits / temperature). `tta` averages the logits of a picture and its mirror image. A
+        `predictor` of your own takes the place of this network's, from images (N, C, H, W) float32 to logits (N, K).
+        Raises `InputError` for `top` or `batch_size` below 1.
+        """
+        chosen = pick_device("cpu" if predictor else device)
+        scorer = predictor or self.predictor(chosen)
+        reader = Reader(
+            preprocess=self.preprocess,
+            predictor=with_flip(scorer) if tta else scorer,
+            classes=self.classes,
+            temperature=self.card.temperature,
+            top=top,
+            batch_size=batch_size,
+            device=chosen,
+        )
+        return reader.stream(as_pictures(images))
+
+
+def load_network(target: str | Path, *, pretrained: bool = False) -> Network:
+    """Return the network that `target` means: a run folder, a network file, or with `pretrained` a registry name.
+
+    Raises `NetworkFileError` for a missing or bad file, `UnknownName` for a name that is none of the three, and
+    `InputError` for a registered name without `pretrained`: such a network has learnt nothing yet.
+    """
+    path = Path(target)
+    if path.is_dir():
+        return Network.load(_file_in(path))
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        if pretrained:
+            raise InputError(f"pretrained is for a registered network; {str(target)!r} is a file with its own weights")
+        return Network.load(path)
+    name = str(target)
+    if name not in names():
+        raise UnknownName("run, network file or registered network", name, names(), hint="see `glassnet networks`")
+    if not pretrained:
+        advice = "use pretrained weights (--pretrained)" if has_weights(name) else "train it first"
+        raise InputError(f"{name!r} is a registered network that has learnt nothing yet; {advice}, or name a run")
+    return _pretrained(name)
+
+
+def _version(tensor: Tensor) -> tuple[int, int]:
+    """Which tensor it is, and how often it was written to; one made in inference mode keeps no such count."""
+    return id(tensor), 0 if tensor.is_inference() else tensor._version
+
+
+def _pretrained(name: str) -> Network:
+    """Return the network `name` with trained weights and the head and class names they were trained with."""
+    preprocess = default_preprocess(name)
+    module = load_pretrained(name, in_channels=preprocess.channels)
+    return Network(module, _card(name, imagenet_classes(), preprocess, {}, origin(name)))
+
+
+def _file_in(run: Path) -> Path:
+    file = run / FILE_IN_RUN
+    if not file.is_file():
+        raise NetworkFileError(
+            f"the folder {str(run)!r} has no {FILE_IN_RUN}: it is not a run, or its training has not been validated yet"
+        )
+    return file
+
+
+def _card(
+    name: str, classes: Sequence[str], preprocess: Preprocess, arguments: dict[str, Any], parent: str | None
+) -> Card:
+    return Card(
+        architecture=name,
+        arguments={**arguments, "in_channels": preprocess.channels},
+        classes=tuple(classes),
+        preprocess=preprocess.to_dict(),
+        versions=versions(),
+        parent=parent,
+    )
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    if isinstance(classes, str) or not all(isinstance(name, str) and name for name in classes):
+        raise InputError(f"classes is {classes!r}; expected a sequence of names")
+    if len(set(classes)) != len(classes):
+        double = sorted({name for name in classes if list(classes).count(name) > 1})
+        raise InputError(f"classes has names more than once: {', '.join(double[:5])}; each class needs its own")
+    if not classes:
+        raise InputError("classes is empty; expected at least one name")

@@ -128,7 +128,9 @@ def _from_mirror(url: str, job: _Job, attempts: int, pause: float) -> None:
         with storage_errors(job.part):
             job.part.unlink(missing_ok=True)
         if not from_elsewhere:
-            raise _Failed(f"what it sent ({length} bytes, {kind}) does not have the checksum {job.checksum}", final=True)
+            raise _Failed(
+                f"what it sent ({length} bytes, {kind}) does not have the checksum {job.checksum}", final=True
+            )
         furthest, from_elsewhere = 0, False  # once more, all of it from here
 
 

@@ -145,8 +145,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
     Raises `DataError` for another file, an unpaired or mis-shaped array, or one that only pickle could read.
     """
-    with _reading(path, "an .npz file of NumPy arrays"):
-        loaded = np.load(path, allow_pickle=False)
+    with _reading(path, "an .npz file of NumPy arrays"), path.open("rb") as file:  # NumPy leaves a damaged one open
+        loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise DataError(f"{str(path)!r} holds one bare array, expected an .npz file with x_train, y_train, ...")
         with loaded:

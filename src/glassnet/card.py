@@ -98,6 +98,8 @@ def _check_fields(values: dict[str, Any], where: str) -> None:
     for name, kind in _KINDS.items():
         if not isinstance(values[name], kind):
             raise NetworkFileError(f"{where}: the card's {name} is {values[name]!r}, which has the wrong type")
+    if not all(isinstance(name, str) for name in values["classes"]):
+        raise NetworkFileError(f"{where}: the card's classes are {values['classes']!r}, expected names")
     if not (math.isfinite(values["temperature"]) and values["temperature"] > 0):
         raise NetworkFileError(f"{where}: the card's temperature is {values['temperature']}, expected a number above 0")
 
@@ -164,17 +166,23 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _parse(header: bytes) -> dict[str, Any] | None:
+    """Return the header as a dict, or None where it is not one of safetensors."""
     try:
         values = json.loads(header)
-    except ValueError:
+        _last_byte(values)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
-    return values if isinstance(values, dict) else None
+    return dict(values)
+
+
+def _last_byte(header: dict[str, Any]) -> int:
+    """Return where the last tensor ends, in bytes after the header."""
+    return max((int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0)
 
 
 def _check_complete(path: Path, header: dict[str, Any], found: int) -> None:
     """Raise `NetworkFileError` where fewer tensor bytes follow the header than it promises."""
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    if found < (expected := max(ends, default=0)):
+    if found < (expected := _last_byte(header)):
         raise NetworkFileError(
             f"{path}: truncated, {found:,} of {expected:,} bytes of tensors are there; copy or save the file again"
         )

@@ -1,0 +1,86 @@
+"""Our layers: shapes, hand numbers, and a slow NumPy convolution that pads as TensorFlow does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.fx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from glassnet.nn.layers import Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
+
+
+def slow_same_convolution(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    """Convolve (C, H, W) position by position; windows are centred as TensorFlow's SAME says."""
+    out_channels, _, k, _ = weight.shape
+    height, width = x.shape[1:]
+    rows, columns = -(-height // stride), -(-width // stride)
+    top = max((rows - 1) * stride + k - height, 0) // 2
+    left = max((columns - 1) * stride + k - width, 0) // 2
+    out = np.zeros((out_channels, rows, columns))
+    for row in range(rows):
+        for column in range(columns):
+            for i in range(k):
+                for j in range(k):
+                    y, z = row * stride + i - top, column * stride + j - left
+                    if 0 <= y < height and 0 <= z < width:
+                        out[:, row, column] += weight[:, :, i, j] @ x[:, y, z]
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(0, 99))
+def test_conv2d_same_is_the_slow_one(height: int, width: int, kernel: int, stride: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    layer = Conv2dSame(2, 3, kernel, stride, bias=False).double()
+    x = torch.randn(1, 2, height, width, dtype=torch.float64)
+    expected = slow_same_convolution(x[0].numpy(), layer.weight.detach().numpy(), stride)
+    np.testing.assert_allclose(layer(x)[0].detach().numpy(), expected, atol=1e-12)
+
+
+def test_same_padding_at_stride_2_is_not_half_padding() -> None:
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    same, half = Conv2dSame(1, 1, 3, 2, bias=False), nn.Conv2d(1, 1, 3, 2, 1, bias=False)
+    for layer in (same, half):
+        nn.init.constant_(layer.weight, 1.0)
+    # SAME puts its one zero row and column at the end: the first window holds 0..2, 4..6, 8..10.
+    assert same(x)[0, 0].tolist() == [[45.0, 39.0], [66.0, 50.0]]
+    assert half(x)[0, 0, 0, 0].item() == 0 + 1 + 4 + 5
+
+
+def test_conv2d_same_keeps_its_bias_groups_and_dilation() -> None:
+    layer = Conv2dSame(4, 4, 3, dilation=2, groups=4)
+    expected = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4)
+    expected.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 4, 9, 9)
+    torch.testing.assert_close(layer(x), expected(x))
+
+
+def test_a_plain_tracer_takes_conv2d_same_for_any_size() -> None:
+    traced = torch.fx.symbolic_trace(nn.Sequential(Conv2dSame(1, 1, 3, 2), Conv2dSame(1, 1, 2)))
+    assert traced(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 4, 4)
+    assert traced(torch.zeros(1, 1, 9, 7)).shape == (1, 1, 5, 4)
+
+
+@pytest.mark.parametrize("padding, first", [("half", nn.Conv2d), ("same", Conv2dSame)])
+def test_conv_norm_act_is_its_three_parts(padding: str, first: type[nn.Module]) -> None:
+    block = ConvNormAct(3, 8, 3, stride=2, padding=padding, activation=nn.ReLU6)
+    assert [type(layer) for layer in block] == [first, nn.BatchNorm2d, nn.ReLU6]
+    assert [name for name, _ in block.named_children()] == ["conv", "norm", "act"]
+    assert block.conv.bias is None
+    assert block(torch.randn(2, 3, 8, 8)).shape == (2, 8, 4, 4)
+
+
+def test_conv_norm_without_activation_is_linear() -> None:
+    block = ConvNormAct(3, 8, 1, activation=None)
+    assert len(block) == 2
+    assert (block(torch.randn(4, 3, 4, 4)) < 0).any()
+
+
+def test_global_pools_by_hand() -> None:
+    x = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[-1.0, -2.0], [-3.0, -6.0]]]])
+    assert GlobalAveragePool()(x).tolist() == [[3.0, -3.0]]
+    assert GlobalMaxPool()(x).tolist() == [[6.0, -1.0]]

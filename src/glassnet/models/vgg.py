@@ -3,9 +3,9 @@
 Depth itself turned out to be what counts, and the plainness made it the eye of a decade of other methods.
 
 Paper: Simonyan, Zisserman 2014, "Very deep convolutional networks for large-scale image recognition", arXiv:1409.1556.
-Here: configurations A, B, D, E, with or without batch norm (Ioffe, Szegedy 2015, arXiv:1502.03167), and He's
-initialisation (2015, arXiv:1502.01852) instead of growing the deep ones from a trained shallow one. An adaptive pool to
-7x7, idle at 224x224, lets it take other sizes from 32x32 up.
+Here: configurations A, B, D, E, with or without batch norm (Ioffe, Szegedy 2015, arXiv:1502.03167; as in most published
+weights the convolutions keep their bias beside it), and He's initialisation (2015, arXiv:1502.01852) instead of growing
+the deep ones from a trained shallow one. An adaptive pool to 7x7, idle at 224x224, takes other sizes from 32x32 up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from torch import nn
 
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.layers import ConvNormAct
 
 PAPER = "Simonyan, Zisserman 2014, Very deep convolutional networks for large-scale image recognition, arXiv:1409.1556"
 WIDTHS = (64, 128, 256, 512, 512)  # channels of the five stages
@@ -24,9 +23,12 @@ WIDTHS = (64, 128, 256, 512, 512)  # channels of the five stages
 
 def _convolution(in_channels: int, out_channels: int, batch_norm: bool) -> nn.Sequential:
     """3x3, same size: (N, in, H, W) -> (N, out, H, W)."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv"] = nn.Conv2d(in_channels, out_channels, 3, padding=1)
     if batch_norm:
-        return ConvNormAct(in_channels, out_channels, 3)
-    return nn.Sequential(OrderedDict(conv=nn.Conv2d(in_channels, out_channels, 3, padding=1), act=nn.ReLU()))
+        layers["norm"] = nn.BatchNorm2d(out_channels)
+    layers["act"] = nn.ReLU()
+    return nn.Sequential(layers)
 
 
 def _stage(in_channels: int, width: int, depth: int, batch_norm: bool) -> nn.Sequential:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from glassnet.data.batches import evaluation_batches
 from glassnet.errors import DataError, InputError, nearest
 from glassnet.evaluation.judgement import Judgement, summarise
+from glassnet.models.prediction import Predictor, with_flip
 from glassnet.nn.device import pick_device
-from glassnet.nn.fuse import fold_batch_norm
 
 if TYPE_CHECKING:
     from glassnet.data.pictures import Pictures
     from glassnet.models.network import Network
-
-Predictor = Callable[[Tensor], Tensor]
-"""Images (N, C, H, W) float32 as the preprocess makes them -> logits (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +51,24 @@ def scores(
 
     Raises:
         DataError: the pictures have a class the network does not know.
-        InputError: no items, or `batch_size` below 1.
+        InputError: no items, `batch_size` below 1, or pictures decoded for another input than the network's.
     """
     if len(items) == 0:
         raise InputError(f"{pictures.index.name}: there is no picture to judge; choose another split or other data")
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}")
+    if pictures.preprocess.key() != network.preprocess.key():
+        raise InputError(f"the pictures were decoded for another input; load them with {network.preprocess}")
+    pictures = replace(pictures, preprocess=network.preprocess)  # its mean and deviation, whoever loaded the pixels
     labels = class_map(pictures.index.classes, network.classes, pictures.labels[items])[pictures.labels[items]]
-    chosen = pick_device(device)
-    predict = predictor or _on_device(network, chosen)
+    chosen = pick_device("cpu" if predictor else device)
+    answer = predictor or network.predictor(chosen)
+    answer = with_flip(answer) if tta else answer
     start = time.perf_counter()
     with torch.inference_mode():
-        batches = [_logits(predict, batch.images, tta) for batch in evaluation_batches(pictures, items, batch_size)]
+        batches = [
+            answer(batch.images.to(chosen)).float().cpu() for batch in evaluation_batches(pictures, items, batch_size)
+        ]
     seconds = time.perf_counter() - start
     logits = torch.cat(batches).numpy()
     return Scores(logits, labels, np.asarray(items), seconds, "predictor" if predictor else str(chosen))
@@ -139,21 +140,3 @@ def peak_memory(device: str = "cpu") -> int | None:
         return None
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(largest) if sys.platform == "darwin" else int(largest) * 1024
-
-
-def _on_device(network: Network, device: torch.device) -> Predictor:
-    """Our own predictor: batch norms folded into convolutions, channels last; the network itself is left alone."""
-    module = fold_batch_norm(network.module).to(device)
-
-    def predict(images: Tensor) -> Tensor:
-        logits: Tensor = module(images.to(device))
-        return logits
-
-    return predict
-
-
-def _logits(predict: Predictor, images: Tensor, tta: bool) -> Tensor:
-    logits = predict(images)
-    if tta:
-        logits = (logits + predict(images.flip(-1))) / 2
-    return logits.float().cpu()

@@ -1,0 +1,56 @@
+"""What a report says, as plain data: made from a run in `report.py`, turned into HTML by `page.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from glassnet.data.problems import Problem
+from glassnet.evaluation.judgement import Judgement
+from glassnet.report.thumbnails import Thumbnail
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything on the page.
+
+    title: the run's name; created: when the network was made, ISO 8601; seconds: training time.
+    judgement: of the test split, or of validation where there is no test; `judged_note` then says so.
+    thumbnails: one for each of the judgement's top losses. counts: (K, 3) pictures per class in train, validation and
+    test. history: the lines of metrics.jsonl. layers: rows of the trace; multiply_adds: for one picture.
+    reproduce: shell commands, one a line.
+    """
+
+    title: str
+    created: str
+    seconds: float | None
+    judgement: Judgement
+    judged_note: str
+    thumbnails: Sequence[Thumbnail]
+    data_name: str
+    counts: Sequence[Sequence[int]]
+    notes: Sequence[str]
+    problems: Sequence[Problem]
+    history: Sequence[Mapping[str, Any]]
+    network_title: str
+    input_shape: tuple[int, ...]
+    layers: Sequence[Mapping[str, str]]
+    parameters: int
+    multiply_adds: int
+    recipe: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    thresholds: Mapping[str, float]
+    machine: Mapping[str, Any]
+    reproduce: str
+
+    @property
+    def pictures(self) -> tuple[int, int, int]:
+        """How many pictures there are in train, validation and test."""
+        train, validation, test = (sum(column) for column in zip(*self.counts, strict=True))
+        return train, validation, test
+
+    def series(self, name: str) -> list[tuple[float, float]]:
+        """(epoch, value) of the lines of the history that have a number called `name`."""
+        rows = [(row.get("epoch"), row.get(name)) for row in self.history]
+        return [(float(x), float(y)) for x, y in rows if isinstance(x, int | float) and isinstance(y, int | float)]

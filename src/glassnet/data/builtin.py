@@ -7,15 +7,12 @@ counts and sizes; what is downloaded, against its checksum as well.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import shutil
 import tarfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassnet.data.catalogue import CATALOGUE, BuiltIn
-from glassnet.data.formats import as_labels, as_pictures, read_cifar_binary, read_idx, read_npz, read_sheet
+from glassnet.data.formats import (
+    as_labels,
+    as_pictures,
+    read_cifar_binary,
+    read_idx,
+    read_npz,
+    read_sheet,
+    reading,
+)
 from glassnet.download import Progress, download
 from glassnet.errors import DataError, UnknownName
 from glassnet.files import FolderLock, cache_folder, cache_path, storage_errors
@@ -183,7 +188,8 @@ def _fetch(entry: BuiltIn, *, allowed: bool, progress: Progress | None) -> Path:
     done = 0
     for remote in entry.remotes:
         report = _of_all(progress, done, entry.download_size)
-        download(remote.name, remote.urls, remote.checksum, target / remote.name, report, size=remote.size)
+        urls = remote.urls if allowed else ()  # a file put there by hand is still checked
+        download(remote.name, urls, remote.checksum, target / remote.name, report, size=remote.size)
         done += remote.size
     if entry.layout == "pets":
         with FolderLock(target, wait=3600):
@@ -206,7 +212,7 @@ def _unpack(archive: Path, folder: str, suffix: str) -> None:
     with storage_errors(temporary, archive.parent, target):
         shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left; the folder's lock is ours
         temporary.mkdir()
-        with _opened(archive) as tar:
+        with reading(archive, "a tar archive"), tarfile.open(archive) as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if member.isfile() and path.parent == PurePosixPath(folder) and path.suffix == suffix:
@@ -216,16 +222,6 @@ def _unpack(archive: Path, folder: str, suffix: str) -> None:
 
 
 # --- the archives and files ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Open a `.tar.gz`; damage found at any time inside the block is a `DataError`."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            yield tar
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{str(archive)!r} is damaged: {error}; remove it to have it downloaded again") from error
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -262,10 +258,10 @@ def _read_idx(entry: BuiltIn, folder: Path) -> ArrayData:
 
 def _read_cifar(entry: BuiltIn, folder: Path) -> ArrayData:
     """Read the archive of CIFAR's binary version; the pickled version is never read."""
-    archive = folder / entry.remotes[0].name
+    archive = _plain_or_zipped(folder, entry.remotes[0].name) or folder
     label_bytes = 2 if len(entry.classes) == 100 else 1  # CIFAR-100 has a coarse label before the fine one
     files: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
-    with _opened(archive) as tar:
+    with reading(archive, "a tar archive"), tarfile.open(archive) as tar:
         for member in tar:
             name = PurePosixPath(member.name).name
             if member.isfile() and name.endswith(".bin"):
@@ -275,7 +271,7 @@ def _read_cifar(entry: BuiltIn, folder: Path) -> ArrayData:
     for split in ("train", "test"):
         chosen = [files[name] for name in sorted(files) if name.startswith("test") == (split == "test")]
         if not chosen:
-            raise DataError(f"{str(archive)!r} holds no .bin file for {split}; remove it to have it downloaded again")
+            raise DataError(f"{str(archive)!r} holds no .bin file for {split}; remove it to have it fetched again")
         splits.append(
             (np.concatenate([images for images, _ in chosen]), np.concatenate([labels for _, labels in chosen]))
         )
@@ -325,7 +321,8 @@ def _read_pets(entry: BuiltIn, folder: Path) -> FolderData:
         path = folder / "annotations" / f"{split}.txt"
         if not path.is_file():
             raise DataError(f"{str(path)!r} is missing; remove {str(folder)!r} to have the data set fetched again")
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        with reading(path, "a list of pictures"):
+            lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         if len(lines) != count or not all(len(line) == 4 and line[1].isdigit() for line in lines):
             raise DataError(f"{str(path)!r} has {len(lines)} lines, expected {count} of: name, class, species, breed")
         paths += [f"images/{line[0]}.jpg" for line in lines]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -40,10 +41,12 @@ _NPZ_PAIRS = {
     "x_test": "y_test",
     "images": "labels",
 }
+# What the libraries raise on damaged files; Pillow says SyntaxError for some PNGs.
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, SyntaxError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 @contextmanager
-def _reading(path: Path, what: str) -> Iterator[None]:
+def reading(path: Path, what: str) -> Iterator[None]:
     """Turn whatever a damaged or unreadable file makes a library raise into a `DataError` about `path`."""
     try:
         yield
@@ -51,16 +54,7 @@ def _reading(path: Path, what: str) -> Iterator[None]:
         raise DataError(f"{str(path)!r} does not exist; expected {what}") from error
     except PermissionError as error:
         raise DataError(f"no permission to read {str(path)!r}; change its permissions") from error
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        SyntaxError,
-        zlib.error,
-        struct.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except _DAMAGE as error:
         raise DataError(f"{str(path)!r} cannot be read as {what}: {error}; it is damaged or something else") from error
 
 
@@ -70,7 +64,7 @@ def read_idx(path: Path) -> NDArray[Any]:
     Shape and type are those of the header, in native byte order: `(60000, 28, 28) uint8` for MNIST's pictures.
     Raises `DataError` where the header is not idx, or the data is shorter or longer than it says.
     """
-    with _reading(path, "an idx file"), path.open("rb") as raw:
+    with reading(path, "an idx file"), path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         if not zipped:
@@ -145,7 +139,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
     Raises `DataError` for another file, an unpaired or mis-shaped array, or one that only pickle could read.
     """
-    with _reading(path, "an .npz file of NumPy arrays"), path.open("rb") as file:  # NumPy leaves a damaged one open
+    with reading(path, "an .npz file of NumPy arrays"), path.open("rb") as file:  # NumPy leaves a damaged one open
         loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise DataError(f"{str(path)!r} holds one bare array, expected an .npz file with x_train, y_train, ...")
@@ -213,7 +207,7 @@ def write_sheet(path: Path, pictures: NDArray[np.uint8], *, columns: int) -> Non
 
 def read_sheet(path: Path, *, height: int, width: int, count: int) -> NDArray[np.uint8]:
     """Return the first `count` tiles of `height` x `width` pixels in the PNG `path`, as `(count, H, W, C) uint8`."""
-    with _reading(path, "a sheet of pictures"):
+    with reading(path, "a sheet of pictures"):
         try:
             with Image.open(path) as image:
                 sheet = np.array(image)

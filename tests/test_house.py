@@ -14,7 +14,20 @@ import glassnet
 
 SOURCE = Path(glassnet.__file__).parent
 # A room may import from itself and from rooms before it.
-ORDER = ["errors", "files", "preprocess", "card", "nn", "models", "data", "evaluation", "training", "report", "verbs"]
+ORDER = [
+    "errors",
+    "files",
+    "download",
+    "preprocess",
+    "card",
+    "nn",
+    "models",
+    "data",
+    "evaluation",
+    "training",
+    "report",
+    "verbs",
+]
 ORDER += ["show", "cli"]
 MODULES = sorted(path for path in SOURCE.rglob("*.py"))
 
@@ -69,7 +82,9 @@ def run_python(code: str) -> str:
 
 
 def test_importing_glassnet_and_its_command_line_loads_neither_torch_nor_numpy() -> None:
-    loaded = run_python("import sys, glassnet, glassnet.cli; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])")
+    loaded = run_python(
+        "import sys, glassnet, glassnet.cli; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    )
     assert loaded.strip() == "[]"
 
 

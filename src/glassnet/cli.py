@@ -59,7 +59,9 @@ BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works after a verb too.")] = False,  # noqa: ARG001, E501
+    debug: Annotated[  # noqa: ARG001 - `main` reads it, so that it works after a verb too
+        bool, typer.Option("--debug", help="Show the traceback of an error; works after a verb too.")
+    ] = False,
 ) -> None:
     """Convolutional networks in a glass case: train one on your own pictures, see why it decides, ship it."""
     if version:
@@ -73,7 +75,9 @@ def root(
 def train(
     data: Data,
     network: Annotated[str | None, typer.Option(help="See `glassnet networks`; default: chosen from the data.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")] = None,  # noqa: E501
+    recipe: Annotated[
+        str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/DATA-1, -2, ...")] = None,
     pretrained: Pretrained = False,
     start_from: Annotated[Path | None, typer.Option("--from", help="Fine-tune from this network file.")] = None,
@@ -85,7 +89,9 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
     threads: Threads = None,
     seed: Seed = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at data problems instead of setting them aside.")] = False,  # noqa: E501
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at data problems instead of setting them aside.")
+    ] = False,
     group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
     report: Annotated[bool, typer.Option(help="Judge on the test split and write report.html.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -165,7 +171,9 @@ def evaluate(
 @app.command(epilog="Example: [bold]glassnet predict runs/photos-1 a.jpg folder/ --top 3 --json[/bold]")
 def predict(
     network: NetworkArgument,
-    pictures: Annotated[list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.", show_default=False)],  # noqa: E501
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.", show_default=False)
+    ],
     top: Annotated[int, typer.Option(help="How many classes to name for each picture.")] = 5,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
@@ -212,7 +220,9 @@ def report(
 
 @app.command(epilog="Example: [bold]glassnet networks 'resnet*'[/bold]")
 def networks(
-    pattern: Annotated[str | None, typer.Argument(help="Only names that match, as in 'vgg*'.", show_default=False)] = None,  # noqa: E501
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that match, as in 'vgg*'.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the networks that can be trained: what they cost, where they come from."""
@@ -267,7 +277,7 @@ def data_check(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Read every picture once and list what is wrong: unreadable, truncated, duplicate, leaking ... Exit code 1 if any."""
+    """Read every picture once; list what is wrong: unreadable, truncated, duplicate, leaking ... Exit code 1 if any."""
     from glassnet import show, verbs
 
     index = verbs.check_data(data, output=output, group_by=group_by, seed=seed)

@@ -1,0 +1,238 @@
+"""What a user can do, as plain functions: each verb of the command line is one of these.
+
+They join the rooms of the house and decide nothing themselves: `training` trains, `evaluation` judges, `report` writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glassnet.data import builtin
+from glassnet.data.index import Index, scan
+from glassnet.data.pictures import Pictures, load_pictures
+from glassnet.data.problems import write_problems_csv
+from glassnet.errors import InputError, UnknownName
+from glassnet.evaluation.judge import judge
+from glassnet.evaluation.judgement import Judgement
+from glassnet.models import registry
+from glassnet.models.network import Network, Prediction, load_network
+from glassnet.models.pretrained import has_weights
+from glassnet.nn.device import set_threads
+from glassnet.nn.trace import trace
+from glassnet.preprocess import Preprocess
+from glassnet.report.report import run_pictures
+from glassnet.report.report import write_report as render_report
+from glassnet.training import train as training
+from glassnet.training.find_lr import Finding, find_lr
+from glassnet.training.recipes import Recipe, named_recipes
+from glassnet.training.recipes import summary as recipe_summary
+from glassnet.training.run import Run, is_run
+
+CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
+
+
+def train(data: str | Path, *, report: bool = True, **choices: Any) -> Run:
+    """Train a network on `data`, judge it on the test split, write the report; return the run.
+
+    Args:
+        data: a folder per class, split folders, a table, `.npz`, idx files, or the name of a built-in data set.
+        report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
+        choices: everything `glassnet.training.train.train` takes (network, recipe, output, pretrained, start_from,
+            minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by, quiet).
+
+    Raises:
+        GlassnetError: a wrong argument, unusable data, a run folder that exists or is locked, a diverged training.
+    """
+    run = training.train(data, **choices)
+    if report:
+        render_report(run)
+    return run
+
+
+def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
+    """Go on with the interrupted run at `path`; the final weights are those of a run that never stopped."""
+    run = training.resume(path, **choices)
+    if report:
+        render_report(run)
+    return run
+
+
+def load(target: str | Path, *, pretrained: bool = False) -> Network:
+    """Return the network of a run folder, a network file, or (with `pretrained` weights or fresh ones) a name.
+
+    Raises:
+        NetworkFileError: the file is missing, truncated, of an unknown version, or does not fit its card.
+        UnknownName: `target` is neither a path nor a network's name.
+    """
+    return load_network(target, pretrained=pretrained)
+
+
+def evaluate(
+    network: str | Path,
+    data: str | Path | None = None,
+    *,
+    split: str = "test",
+    pretrained: bool = False,
+    tta: bool = False,
+    batch_size: int = 64,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Judgement:
+    """Judge `network` on one split of `data`; where no data are named, on that of the run's own.
+
+    Args:
+        network: a run folder, a network file, or a registered name.
+        data: as for `train`; a bare folder per class is a test set as it is.
+        split: "train", "validation" or "test". Only matters where the data have splits.
+        tta: average over each picture and its mirror image.
+        seed: draws the bootstrap of the confidence intervals.
+
+    Raises:
+        DataError: the data have a class that the network does not know, or nothing usable.
+        InputError: no data are named and `network` is not a run.
+    """
+    set_threads(threads)
+    torch.manual_seed(seed)
+    judged = load(network, pretrained=pretrained)
+    pictures = pictures_to_judge(network, judged, data, split, seed)
+    items = pictures.index.select(split)
+    if len(items) == 0:
+        raise InputError(f"{pictures.index.name} has no {split} pictures; choose another --split")
+    return judge(judged, pictures, items, split=split, batch_size=batch_size, device=device, tta=tta, seed=seed)
+
+
+def pictures_to_judge(network: str | Path, judged: Network, data: str | Path | None, split: str, seed: int) -> Pictures:
+    """Return the pictures of `data`, or of the run that `network` names, as `judged` wants to see them."""
+    if data is not None:
+        return load_pictures(scan(data, evaluate_only=split == "test", seed=seed), judged.preprocess)
+    if is_run(network):
+        return run_pictures(Run(network))
+    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
+
+
+def predict(
+    network: str | Path,
+    pictures: str | Path | Iterable[str | Path],
+    *,
+    top: int = 5,
+    pretrained: bool = False,
+    tta: bool = False,
+    batch_size: int = 32,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Iterator[Prediction]:
+    """Yield a `Prediction` for each picture file, folders walked to their ends, a million files in constant memory.
+
+    A picture that cannot be read gives a prediction with an `error`. Order is that of the arguments, and inside a
+    folder that of the file system. Hidden files and folders are left alone.
+
+    Raises:
+        InputError: a path does not exist, or `top` or `batch_size` is below 1.
+    """
+    set_threads(threads)
+    torch.manual_seed(seed)
+    named = [pictures] if isinstance(pictures, str | Path) else pictures
+    if isinstance(named, Sequence):
+        for path in named:
+            if not os.path.lexists(path):
+                raise InputError(f"no picture or folder at {str(path)!r}; check the path")
+    judged = load(network, pretrained=pretrained)
+    return judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
+
+
+def walk(paths: Iterable[str | Path]) -> Iterator[str]:
+    """Yield the picture files that `paths` name, folders opened lazily and links to folders not followed."""
+    for path in paths:
+        text = os.fspath(path).rstrip("\n")  # a line of stdin ends in one
+        if os.path.isdir(text):  # noqa: PTH112 - a million times; a Path costs 5x
+            yield from walk_folder(text)
+        elif text:
+            yield text
+
+
+def walk_folder(folder: str) -> Iterator[str]:
+    """Yield the picture files below `folder`, without holding their list; an unreadable folder is passed on."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        yield folder  # reading it as a picture gives the error its row
+        return
+    with entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk_folder(entry.path)
+            else:
+                yield entry.path
+
+
+def write_report(run: Run | str | Path, *, device: str = "auto", threads: int | None = None, seed: int = 0) -> Path:
+    """Judge a run on its test split and write its `report.html` again; return the path."""
+    set_threads(threads)
+    return render_report(run if isinstance(run, Run) else Run(run), device=device, seed=seed)
+
+
+def check_data(
+    data: str | Path, *, output: str | Path | None = None, group_by: str | None = None, seed: int = 0
+) -> Index:
+    """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given."""
+    found = scan(data, group_by=group_by, seed=seed)
+    small = Preprocess(height=CHECK_SIZE, width=CHECK_SIZE, crop=1.0, channels=found.channels, decode="dct")
+    checked = load_pictures(found, small, cache=False).index
+    if output is not None:
+        write_problems_csv(Path(output), checked.problems)
+    return checked
+
+
+def data_sets() -> list[builtin.Description]:
+    """Return what is known of each built-in data set."""
+    return [builtin.describe(name) for name in builtin.names()]
+
+
+def networks(pattern: str | None = None) -> list[dict[str, Any]]:
+    """Return a row for each registered network whose name matches `pattern`; raise `InputError` where none does."""
+    names = registry.names(pattern)
+    if not names:
+        raise UnknownName("network", pattern or "", registry.names(), hint="see `glassnet networks`")
+    return [network_row(name) for name in names]
+
+
+def network_row(name: str) -> dict[str, Any]:
+    """Return what a network is and costs: parameters, multiply-adds at its own input size, where it comes from."""
+    known = registry.describe(name)
+    with torch.device("meta"):
+        cost = trace(registry.create(name, in_channels=known.input_size[0]), known.input_size)
+    return {
+        "name": name,
+        "title": known.title,
+        "paper": known.paper,
+        "input_size": list(known.input_size),
+        "parameters": known.parameters,
+        "multiply_adds": cost.multiply_adds,
+        "pretrained": has_weights(name),
+        "arguments": known.arguments,
+    }
+
+
+def recipes() -> dict[str, tuple[str, Recipe]]:
+    """Return each named recipe with the sentence that says what it is for."""
+    return {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
+
+
+def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **choices: Any) -> Finding:
+    """Try learning rates from tiny to too large on `data`; suggest one, and plot the losses where `output` says.
+
+    `choices` are those of `glassnet.training.find_lr.find_lr`: network, recipe, arguments, pretrained, device, ...
+    """
+    found = find_lr(data, **choices)
+    if output is not None:
+        found.plot(Path(output))
+    return found

@@ -25,7 +25,7 @@ def recognise(data: str | Path, *, group_by: str | None = None, progress: Progre
     """Return the listing of `data`: a path in one of `LAYOUTS`, or the name of a built-in data set.
 
     A word that is a built-in's name means the built-in; write ./mnist for a folder of that name.
-    group_by: a table's column whose equal values stay on one side of a split. progress(done, total): a download's bytes.
+    group_by: a table's column whose equal values stay on one side of a split. progress: of a download, in bytes.
 
     Raises `UnknownName` (nearest names offered) or `InputError` where nothing is found under this name, `DataError`
     where what is found has no layout that is known, and what `builtin.load` raises.

@@ -49,7 +49,7 @@ def stratified_split(
     Raises `InputError` where the fractions do not add up to 1.
     """
     shares = check_fractions(fractions)
-    if groups is not None:
+    if groups is not None and len(labels):
         return _split_groups(labels, shares, seed, groups)
     splits = np.zeros(len(labels), np.int8)
     order = np.argsort(labels, kind="stable")
@@ -114,8 +114,6 @@ def _count_pairs(
     groups: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return for each group the classes in it, ascending, and how many items of each."""
-    if not len(groups):
-        return []
     width = int(labels.max()) + 1
     pairs, counts = np.unique(groups * width + labels, return_counts=True)
     starts = np.flatnonzero(np.diff(pairs // width)) + 1

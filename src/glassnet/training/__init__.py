@@ -1,1 +1,1 @@
-
+"""Training: the loop, recipes, exact state, and everything between a folder of pictures and a network file."""

@@ -1,0 +1,171 @@
+"""From what the user asked for to what a training starts with: data, choices, pictures, a network."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from glassnet.data.index import Index, scan
+from glassnet.data.pictures import Pictures, load_pictures
+from glassnet.errors import DataError, InputError
+from glassnet.models import registry
+from glassnet.models.network import Network
+from glassnet.preprocess import Preprocess
+from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
+from glassnet.training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asked for, checked; plain data, so that a run can store it. None means: choose for me."""
+
+    data: str
+    network: str | None = None
+    recipe: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    start_from: str | None = None
+    minutes: float | None = None
+    device: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    strict: bool = False
+    group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for what cannot be."""
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise InputError(f"minutes is {self.minutes!r}; expected a number above 0")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed!r}; expected a whole number from 0 to 2^63 - 1")
+        if self.pretrained and self.start_from:
+            raise InputError("both pretrained and start_from are given; a training starts from one of them")
+        if self.start_from and self.network:
+            raise InputError(
+                f"network {self.network!r} and start_from are both given; the file says what network it is"
+            )
+        if self.start_from and self.arguments:
+            raise InputError("arguments are for a new network; the one in start_from keeps its own")
+
+
+@dataclass
+class Prepared:
+    """What a training starts with. `pictures` has the quarantined items removed; `choice` holds the full recipe."""
+
+    pictures: Pictures
+    network: Network
+    choice: Choice
+    parent: str | None = None
+
+    @property
+    def index(self) -> Index:
+        """The index of the usable items."""
+        return self.pictures.index
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that is followed."""
+        return self.choice.recipe
+
+    def decided(self) -> dict[str, Any]:
+        """Return what was chosen as plain data; `prepare_again` starts from it."""
+        return {
+            "network": self.choice.network,
+            "arguments": self.choice.arguments,
+            "pretrained": self.choice.pretrained,
+            "reason": self.choice.reason,
+            "preprocess": self.network.preprocess.to_dict(),
+            "fingerprint": self.index.fingerprint,
+            "splits": split_key(self.index),
+        }
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Scan the data, choose what was left open, decode the pictures, build the network.
+
+    Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
+    """
+    source = Network.load(settings.start_from) if settings.start_from else None
+    index = scan(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
+    choice = choose(
+        index,
+        network=settings.network,
+        arguments=settings.arguments,
+        recipe_name=settings.recipe,
+        pretrained=settings.pretrained,
+        start_from=source.card.architecture if source else None,
+        minutes=settings.minutes,
+    )
+    choice = replace(choice, recipe=choice.recipe.replace(**settings.overrides))
+    preprocess = input_preprocess(index, choice, trained_preprocess(index, choice, source))
+    pictures = load_pictures(index, preprocess, strict=settings.strict)
+    check_trainable(pictures.index)
+    if source is None and not choice.pretrained:
+        preprocess = with_statistics(preprocess, pictures.pool, pictures.index.select("train"))
+        pictures = replace(pictures, preprocess=preprocess)
+    network = build(choice, pictures, settings, source)
+    return Prepared(pictures, network, choice, settings.start_from)
+
+
+def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe) -> Prepared:
+    """Return what `prepare` returned when a run began. Raises `DataError` where the data have changed since."""
+    index = scan(settings.data, seed=settings.seed, group_by=settings.group_by)
+    preprocess = Preprocess.from_dict(decided["preprocess"])
+    pictures = load_pictures(index, preprocess)
+    if (pictures.index.fingerprint, split_key(pictures.index)) != (decided["fingerprint"], decided["splits"]):
+        raise DataError(
+            f"the pictures of {settings.data!r} are not those that this run began with: files were added, removed or "
+            "changed; put them back, or train anew (glassnet train ... --from the run's network)"
+        )
+    pictures = replace(pictures, preprocess=preprocess)
+    names = ("network", "arguments", "pretrained", "reason")
+    choice = Choice(recipe=followed, **{name: decided[name] for name in names})
+    source = Network.load(settings.start_from) if settings.start_from else None
+    return Prepared(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
+
+
+def trained_preprocess(index: Index, choice: Choice, source: Network | None) -> Preprocess | None:
+    """Return the preprocess that the weights we start from expect; None where they are fresh."""
+    if source is not None:
+        if index.channels not in (1, 3, source.preprocess.channels):
+            raise InputError(
+                f"the pictures have {index.channels} channels, but the network to start from takes "
+                f"{source.preprocess.channels}; start from another one"
+            )
+        return source.preprocess
+    if choice.pretrained:
+        return registry.default_preprocess(choice.network, in_channels=index.channels, **choice.arguments)
+    return None
+
+
+def build(choice: Choice, pictures: Pictures, settings: Settings, source: Network | None) -> Network:
+    """Return the network to train: fresh from the seed, with pretrained weights, or `source` with a fitting head."""
+    torch.manual_seed(settings.seed)
+    classes, preprocess = pictures.index.classes, pictures.preprocess
+    if source is not None:
+        network = source.for_classes(classes, parent=settings.start_from)
+        network.card.preprocess = preprocess.to_dict()
+        return Network(network.module, network.card)
+    return Network.create(
+        choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments
+    )
+
+
+def check_trainable(index: Index) -> None:
+    """Raise `DataError` unless there are training pictures of at least two classes."""
+    present = int((index.counts()[:, 0] > 0).sum())
+    if present < 2:
+        raise DataError(
+            f"{index.name}: training needs pictures of at least two classes, there are usable ones of {present}; "
+            "see `glassnet data check`"
+        )
+
+
+def split_key(index: Index) -> str:
+    """Return a hash of which item is in which split."""
+    return hashlib.sha256(index.splits.tobytes()).hexdigest()[:16]

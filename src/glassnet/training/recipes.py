@@ -1,0 +1,232 @@
+"""Recipes: every training choice in one frozen dataclass; a named recipe is a function that returns one."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from glassnet.errors import InputError, UnknownName
+from glassnet.files import write_text
+from glassnet.training.schedules import SCHEDULES
+
+# field -> (least, most) allowed; every other number must be >= 0
+_RANGES: dict[str, tuple[float, float]] = {
+    "batch_size": (1, 1_000_000),
+    "accumulate": (1, 1_000_000),
+    "learning_rate": (1e-12, 1e3),
+    "muon_learning_rate": (1e-12, 1e3),
+    "momentum": (0.0, 0.9999),
+    "muon_momentum": (0.0, 0.9999),
+    "weight_decay": (0.0, 10.0),
+    "warmup": (0.0, 0.99),
+    "layer_decay": (0.01, 1.0),
+    "ema": (0.0, 0.999999),
+    "label_smoothing": (0.0, 0.99),
+    "flip": (0.0, 1.0),
+    "erasing": (0.0, 1.0),
+    "mixup": (0.0, 10.0),
+    "cutmix": (0.0, 10.0),
+    "crop_scale": (0.0, 1.0),
+    "rand_augment": (0, 30),
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimiser": ("sgd", "adamw", "muon"),
+    "schedule": SCHEDULES,
+    "balance": ("none", "weights", "sampling"),
+    "select": ("best", "last"),
+    "score": ("accuracy", "macro_f1", "loss"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice of a training; the defaults are those of a plain, sound training from scratch.
+
+    Raises `InputError` naming the field, its value and what is allowed. "Step" is one step of the optimiser.
+    """
+
+    name: str = "custom"
+
+    # How long.
+    epochs: float = 20.0  # passes over the training pictures; 0 trains nothing but the probe
+    steps: int = 0  # when above 0: exactly so many steps, whatever `epochs` says
+    batch_size: int = 64  # pictures per step, on each process
+    accumulate: int = 1  # parts a batch is run in, one after the other: 1/n of the memory, the same step
+    validate_every: float = 1.0  # epochs between validations; 0 validates at the end only
+    patience: int = 0  # validations without a better score before stopping early; 0 never stops early
+    select: str = "best"  # which weights become the network: best on validation, or last
+    score: str = "accuracy"  # what "best" means: accuracy, macro_f1, or (lowest) loss
+
+    # Optimiser.
+    optimiser: str = "sgd"
+    learning_rate: float = 0.1  # at the schedule's peak
+    momentum: float = 0.9  # of SGD; AdamW's first beta
+    nesterov: bool = True
+    weight_decay: float = 5e-4  # of convolution and dense weights only, never of biases and norms
+    muon_learning_rate: float = 0.02  # of the body's matrices under muon; everything else follows learning_rate by SGD
+    muon_momentum: float = 0.9
+    schedule: str = "one_cycle"
+    warmup: float = 0.2  # fraction of the steps in which the learning rate climbs to its peak
+    clip: float = 0.0  # largest norm of the gradient; 0 does not clip
+    ema: float = 0.0  # decay of the moving average of the weights that is validated and kept; 0 keeps the weights
+
+    # Loss.
+    label_smoothing: float = 0.1
+    balance: str = "none"  # for unbalanced classes: `weights` in the loss, or `sampling` rare ones more often
+
+    # Input and augmentation, on the training pictures only.
+    size: int = 0  # pixels of the input's side; 0 follows the network, or the pictures where they are small
+    flip: float = 0.5  # probability of a left-right mirror
+    shift: int = 0  # pixels the picture may move in each direction
+    crop_scale: float = 0.0  # least share of the area that a random-resized crop keeps; 0 crops nothing
+    erasing: float = 0.0  # probability that a rectangle is erased
+    mixup: float = 0.0  # alpha of MixUp's Beta distribution; 0 mixes nothing
+    cutmix: float = 0.0  # alpha of CutMix's
+    rand_augment: int = 0  # magnitude of RandAugment (needs the extra "augment"); 0 is off
+    tta: bool = False  # judge with the mirrored picture averaged in
+
+    # Starting from trained weights.
+    probe: bool = False  # first fit the head alone on the frozen body's features, computed once and cached
+    freeze: float = 0.0  # epochs in which only the head trains
+    frozen_stages: int = 0  # so many stages of the body, from the input on, never train
+    layer_decay: float = 1.0  # each stage further from the head learns slower by this factor
+
+    # Machine.
+    precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device has matrix units for it
+    channels_last: bool = True  # memory layout of the weights and batches; 1.1x to 1.6x faster convolutions on CPUs
+
+    def __post_init__(self) -> None:
+        """Check every field; integers given for floats become floats."""
+        for field in fields(self):
+            value = _checked(field.name, getattr(self, field.name), type(field.default))
+            object.__setattr__(self, field.name, value)
+        if self.epochs == 0 and self.steps == 0 and not self.probe:
+            raise InputError("epochs is 0, steps is 0 and probe is off: nothing would be trained; set one of them")
+        if self.accumulate > self.batch_size:
+            raise InputError(
+                f"accumulate={self.accumulate} parts of a batch of {self.batch_size}: at most one a picture"
+            )
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML text; `from_toml` reads it back unchanged."""
+        return tomli_w.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Recipe:
+        """Read a recipe from TOML text. Raises `InputError` for broken TOML, `UnknownName` for an unknown field."""
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"a recipe's TOML cannot be read: {error}") from error
+        return cls().replace(**values)
+
+    def replace(self, **overrides: Any) -> Recipe:
+        """Return a copy with fields replaced. Raises `UnknownName` with the nearest fields, `InputError`."""
+        known = [field.name for field in fields(self)]
+        for name in overrides:
+            if name not in known:
+                raise UnknownName("recipe field", name, known)
+        return dataclasses.replace(self, **overrides)
+
+    def save(self, path: Path) -> None:
+        """Write the recipe to `path`, atomically."""
+        write_text(path, self.to_toml())
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """Return `value` as `kind`, or raise `InputError` saying what field `name` takes."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not kind:
+        expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
+        raise InputError(f"recipe field {name}={value!r}: expected {expected}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise InputError(f"recipe field {name}={value!r}: expected one of {', '.join(_CHOICES[name])}")
+    if kind in (int, float):
+        least, most = _RANGES.get(name, (0, math.inf))
+        if not least <= value <= most or math.isinf(value):
+            top = "" if math.isinf(most) else f" and at most {most:g}"
+            raise InputError(f"recipe field {name}={value!r}: expected at least {least:g}{top}")
+    return value
+
+
+def quick() -> Recipe:
+    """A decent network in a few minutes: short one-cycle training with a large learning rate."""
+    return Recipe(name="quick", epochs=5, batch_size=64, learning_rate=0.1, shift=2)
+
+
+def standard() -> Recipe:
+    """From scratch, the usual way: crops or shifts and flips, one cycle of SGD, averaged weights."""
+    return Recipe(
+        name="standard", epochs=40, batch_size=64, learning_rate=0.1, ema=0.998, shift=4, crop_scale=0.35
+    )  # fmt: skip
+
+
+def transfer() -> Recipe:
+    """For a pretrained network: its features once, cached, and a linear probe on them; seconds, not hours."""
+    return Recipe(name="transfer", epochs=0, probe=True, label_smoothing=0.0, flip=0.0)
+
+
+def best() -> Recipe:
+    """The best network that a pretrained one can become: the probe first, then all layers, the early ones slower."""
+    return Recipe(
+        name="best",
+        epochs=12,
+        batch_size=32,
+        probe=True,
+        optimiser="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.02,
+        schedule="cosine",
+        warmup=0.1,
+        layer_decay=0.8,
+        clip=1.0,
+        ema=0.995,
+        crop_scale=0.35,
+        erasing=0.2,
+        mixup=0.1,
+        cutmix=0.5,
+        tta=True,
+    )
+
+
+_NAMED: dict[str, Callable[[], Recipe]] = {
+    function.__name__: function for function in (quick, standard, best, transfer)
+}
+
+
+def named_recipes(pattern: str = "*") -> dict[str, Recipe]:
+    """Return the named recipes whose name matches `pattern`, in their order of description."""
+    return {name: function() for name, function in _NAMED.items() if fnmatch.fnmatch(name, pattern)}
+
+
+def summary(name: str) -> str:
+    """Return the one-line description of a named recipe."""
+    return (_NAMED[name].__doc__ or "").splitlines()[0]
+
+
+def recipe(name: str, **overrides: Any) -> Recipe:
+    """Return a named recipe, or the one in a `.toml` file, with fields replaced.
+
+    Raises `UnknownName` for an unknown recipe or field, `InputError` for a wrong value.
+    """
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the recipe file {name!r} cannot be read: {error}") from error
+        return Recipe.from_toml(text).replace(**overrides)
+    if name not in _NAMED:
+        raise UnknownName("recipe", name, _NAMED, hint=f"there are {', '.join(_NAMED)}, or a .toml file")
+    return _NAMED[name]().replace(**overrides)

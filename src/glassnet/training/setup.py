@@ -1,0 +1,189 @@
+"""From a recipe to the things it means: batches, what learns, the plan, the task."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from glassnet.data.augment import Augment
+from glassnet.data.batches import Batch, Batches, evaluation_batches
+from glassnet.errors import InputError
+from glassnet.nn.device import autocast_dtype
+from glassnet.training.average import Average
+from glassnet.training.checkpoint import Learner
+from glassnet.training.distributed import Workers
+from glassnet.training.loop import DTYPES, Job, choose_what_trains, evaluating, gradient, take_step
+from glassnet.training.optimisers import build_optimisers, set_learning_rates
+from glassnet.training.plan import Plan, budget_steps, measure, plan_steps
+from glassnet.training.prepare import Prepared
+from glassnet.training.recipes import Recipe
+from glassnet.training.task import Classification, balancing_weights
+
+EVALUATION_BATCH = 256  # pictures per validation batch where they are small ...
+EVALUATION_PIXELS = 256 * 32 * 32  # ... and so many pixels where they are not
+
+
+def augmentation(recipe: Recipe) -> Augment | None:
+    """Return what the recipe does to training pictures; None where that is nothing."""
+    chosen = Augment(
+        flip=recipe.flip,
+        shift=recipe.shift,
+        crop_scale=recipe.crop_scale,
+        erasing=recipe.erasing,
+        mixup=recipe.mixup,
+        cutmix=recipe.cutmix,
+        rand_augment=recipe.rand_augment,
+    )
+    return None if chosen == Augment() else chosen
+
+
+def make_batches(prepared: Prepared, team: Workers, seed: int) -> Batches:
+    """Return this process's training batches; a batch is never larger than its share of the pictures."""
+    pictures, recipe = prepared.pictures, prepared.recipe
+    items = pictures.index.select("train")
+    weights = None
+    if recipe.balance == "sampling":
+        weights = balancing_weights(pictures.labels[items], len(prepared.index.classes))[pictures.labels[items]]
+    return Batches(
+        pictures,
+        items,
+        max(1, min(recipe.batch_size, len(items) // team.world)),
+        augment=augmentation(recipe),
+        seed=seed,
+        rank=team.rank,
+        world=team.world,
+        weights=weights,
+    )
+
+
+def make_validation(prepared: Prepared, team: Workers) -> Callable[[], Iterable[Batch]] | None:
+    """Return a function that makes this process's validation batches; None where there are no validation pictures."""
+    items = prepared.index.select("validation")
+    if len(items) < team.world:
+        return None
+    return lambda: evaluation_batches(prepared.pictures, items[team.rank :: team.world], evaluation_size(prepared))
+
+
+def evaluation_size(prepared: Prepared) -> int:
+    """Return how many pictures one evaluation batch takes: many small ones, or a few large ones."""
+    preprocess = prepared.network.preprocess
+    return max(8, min(EVALUATION_BATCH, EVALUATION_PIXELS // (preprocess.height * preprocess.width)))
+
+
+def make_task(prepared: Prepared) -> Classification:
+    """Return the classification task that the recipe describes."""
+    recipe, pictures = prepared.recipe, prepared.pictures
+    weights = None
+    if recipe.balance == "weights":
+        labels = pictures.labels[pictures.index.select("train")]
+        weights = torch.from_numpy(balancing_weights(labels, len(prepared.index.classes)))
+    return Classification(
+        label_smoothing=recipe.label_smoothing,
+        class_weights=weights,
+        score=recipe.score,
+        channels_last=recipe.channels_last,
+    )
+
+
+def make_job(prepared: Prepared, plan: Plan, team: Workers, write: Callable[[dict[str, Any]], int]) -> Job:
+    """Return everything the loop is given and does not change."""
+    return Job(
+        task=make_task(prepared),
+        batches=make_batches(prepared, team, plan.seed),
+        validation=make_validation(prepared, team),
+        recipe=prepared.recipe,
+        plan=plan,
+        workers=team,
+        write=write,
+    )
+
+
+def precision_on(device: torch.device, recipe: Recipe) -> str:
+    """Return the precision that the recipe means on `device`: fp32, bf16 or fp16."""
+    dtype = autocast_dtype(device, recipe.precision)
+    return next(name for name, kind in DTYPES.items() if kind is (dtype or torch.float32))
+
+
+def make_learner(prepared: Prepared, team: Workers, precision: str) -> Learner:
+    """Return the network on its device with fresh optimisers and, where the recipe asks for it, its average."""
+    recipe, module = prepared.recipe, prepared.network.module.to(team.device)
+    stages = getattr(module, "body", None)
+    if (recipe.freeze > 0 or recipe.frozen_stages > 0 or recipe.layer_decay < 1) and stages is None:
+        raise InputError("freeze, frozen_stages and layer_decay need a network with a body of stages and a head")
+    if recipe.channels_last:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Learner(
+        module=module,
+        optimisers=build_optimisers(module, recipe),
+        average=Average(module, recipe.ema) if recipe.ema > 0 else None,
+        scaler=torch.amp.GradScaler(team.device.type, enabled=precision == "fp16"),
+        sums=torch.zeros(1 + len(Classification.measures), device=team.device),
+    )
+
+
+def make_plan(prepared: Prepared, team: Workers, *, seed: int, seconds: float | None) -> Plan:
+    """Decide the number of steps: the recipe's, or as many as fit into `seconds`, measured on a copy of the network."""
+    recipe = prepared.recipe
+    batches = make_batches(prepared, team, seed)
+    steps = plan_steps(recipe, batches.steps_per_epoch)
+    plan = Plan(
+        steps=steps,
+        steps_per_epoch=batches.steps_per_epoch,
+        validate_steps=round(recipe.validate_every * batches.steps_per_epoch),
+        freeze_steps=round(recipe.freeze * batches.steps_per_epoch),
+        seed=seed,
+        device=str(team.device),
+        precision=precision_on(team.device, recipe),
+        threads=torch.get_num_threads(),
+        processes=team.world,
+    )
+    if seconds is None or steps == 0:
+        return plan
+    begin = time.perf_counter()
+    step, validation = rehearse(prepared, plan, team)
+    each = step + (validation / plan.validate_steps if plan.validate_steps else 0.0)
+    left = seconds - (time.perf_counter() - begin)
+    fit = budget_steps(steps, left, each, 2 * validation)  # the last validation, and the temperature's
+    return replace(plan, steps=int(team.share(str(fit))))
+
+
+def rehearse(prepared: Prepared, plan: Plan, team: Workers) -> tuple[float, float]:
+    """Return the seconds of a step, waiting for its batch included, and of a validation, measured on a copy."""
+    network = copy.deepcopy(prepared.network)
+    double = replace(prepared, network=network)
+    job = make_job(double, plan, team, lambda line: 0)  # noqa: ARG005 - nothing is written
+    learner = make_learner(double, team, plan.precision)
+    trainable = [parameter for parameter in learner.module.parameters() if parameter.requires_grad]
+    model = team.wrap(choose_what_trains(learner.module, trainable, job.recipe, frozen=False))
+    set_learning_rates(learner.optimisers, 0.01)
+    stream = endless(job.batches)
+
+    def step() -> None:
+        gradient(model, next(stream), learner, job)
+        take_step(learner, job.recipe)
+
+    seconds = measure(step, at_most=30.0 if team.world == 1 else float("inf"))
+    stream.close()
+    if job.validation is None:
+        return seconds, 0.0
+    sample = np.resize(prepared.index.select("validation"), 2 * evaluation_size(prepared))
+    begin = time.perf_counter()
+    with evaluating(learner.module), torch.inference_mode(), job.autocast():
+        batches = evaluation_batches(prepared.pictures, sample, evaluation_size(prepared))
+        job.task.evaluate(learner.module, batches, replace(team, world=1))
+    share = len(prepared.index.select("validation")) / team.world / len(sample)
+    return seconds, (time.perf_counter() - begin) * share
+
+
+def endless(batches: Batches) -> Any:
+    """Yield batches epoch after epoch."""
+    epoch = 0
+    while True:
+        yield from batches.epoch(epoch)
+        epoch += 1

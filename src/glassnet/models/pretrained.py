@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -96,7 +97,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     """Read a foreign state dict, tensors only."""
     try:
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
+    except UnpicklingError as error:
+        raise NetworkFileError(f"{path}: holds more than tensors, and is not read because it could run code") from error
+    except (OSError, RuntimeError, EOFError) as error:
         raise NetworkFileError(f"{path}: the weights cannot be read ({error}); install their package again") from error
     return tensors
 

@@ -166,6 +166,9 @@ def evaluate(
         seed=seed,
     )
     show.judgement(judgement, json=json)
+    if data is not None and judgement.left_out:
+        show.left_out(judgement)
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: [bold]glassnet predict runs/photos-1 a.jpg folder/ --top 3 --json[/bold]")

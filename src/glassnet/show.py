@@ -67,6 +67,14 @@ def judgement(judged: Judgement, *, json: bool) -> None:
         print(f"{pair.count} of {printable(pair.label)} called {printable(pair.predicted)} ({pair.share:.0%})")
 
 
+def left_out(judged: Judgement) -> None:
+    """Say on stderr which pictures could not be judged, and why."""
+    for line in judged.left_out[:SHOWN_PROBLEMS]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(judged.left_out) > SHOWN_PROBLEMS:
+        print(f"... and {len(judged.left_out) - SHOWN_PROBLEMS} more; --json lists them all", file=sys.stderr)
+
+
 def predictions(answers: Iterable[Prediction], form: str, output: Path | None) -> int:
     """Write predictions as they come, as `form` table, json (one object a line) or csv; return how many failed."""
     failed = 0

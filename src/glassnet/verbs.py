@@ -209,14 +209,14 @@ def network_row(name: str) -> dict[str, Any]:
     """Return what a network is and costs: parameters, multiply-adds at its own input size, where it comes from."""
     known = registry.describe(name)
     with torch.device("meta"):
-        cost = trace(registry.create(name, in_channels=known.input_size[0]), known.input_size)
+        network = registry.create(name, classes=registry.entry(name).classes, in_channels=known.input_size[0])
     return {
         "name": name,
         "title": known.title,
         "paper": known.paper,
         "input_size": list(known.input_size),
         "parameters": known.parameters,
-        "multiply_adds": cost.multiply_adds,
+        "multiply_adds": trace(network, known.input_size).multiply_adds,
         "pretrained": has_weights(name),
         "arguments": known.arguments,
     }

@@ -106,6 +106,7 @@ def judge(
         seconds=said.seconds,
         device=said.device,
         peak_memory=peak_memory(said.device),
+        left_out=[str(p) for p in pictures.index.problems if p.quarantined and p.split in (None, split)],
         seed=seed,
     )
 

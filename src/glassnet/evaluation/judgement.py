@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,8 @@ class Judgement:
 
     `confusion` counts [true class][predicted class]. `calibration` is at temperature 1 ("before") and at the card's
     ("after"); top losses use the latter, as predictions do. Intervals are at 95 %. `top5` is None with five classes or
-    fewer. `peak_memory` is in bytes, None where the system does not tell it.
+    fewer. `peak_memory` is in bytes, None where the system does not tell it. `left_out` names each picture of the split
+    that could not be judged, with the reason; it is not part of `n`.
     """
 
     network: str
@@ -111,6 +112,7 @@ class Judgement:
     seconds: float
     device: str
     peak_memory: int | None
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def pictures_per_second(self) -> float:
@@ -159,6 +161,7 @@ def summarise(
     seconds: float = 0.0,
     device: str = "cpu",
     peak_memory: int | None = None,
+    left_out: Sequence[str] = (),
     seed: int = 0,
 ) -> Judgement:
     """Judge logits (N, K) against labels (N,) in [0, K).
@@ -203,6 +206,7 @@ def summarise(
         seconds=seconds,
         device=device,
         peak_memory=peak_memory,
+        left_out=list(left_out),
     )
 
 

@@ -54,6 +54,7 @@ def make_report_data(
             for epoch in range(1, history + 1)
         ],
         network_title="ResNet-18",
+        reason="resnet18, recipe quick: 7,000 grey pictures in 10 classes to learn from; you chose it",
         input_shape=(1, 28, 28),
         layers=[
             {

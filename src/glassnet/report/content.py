@@ -18,8 +18,8 @@ class ReportData:
     title: the run's name; created: when the network was made, ISO 8601; seconds: training time.
     judgement: of the test split, or of validation where there is no test; `judged_note` then says so.
     thumbnails: one for each of the judgement's top losses. counts: (K, 3) pictures per class in train, validation and
-    test. history: the lines of metrics.jsonl. layers: rows of the trace; multiply_adds: for one picture.
-    reproduce: shell commands, one a line.
+    test. history: the lines of metrics.jsonl. reason: why this network and recipe, one line. layers: rows of the
+    trace; multiply_adds: for one picture. reproduce: shell commands, one a line.
     """
 
     title: str
@@ -34,6 +34,7 @@ class ReportData:
     problems: Sequence[Problem]
     history: Sequence[Mapping[str, Any]]
     network_title: str
+    reason: str
     input_shape: tuple[int, ...]
     layers: Sequence[Mapping[str, str]]
     parameters: int

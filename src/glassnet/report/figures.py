@@ -26,9 +26,11 @@ def learning_curve(name: str, label: str, lines: Sequence[tuple[str, Series]], *
             marker = "o" if len(points) <= 12 else None
             ax.plot(*zip(*points, strict=True), color=colour(role), linewidth=1.6, marker=marker, markersize=3.2)
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=max(x for _, points in lines for x, _ in points) > 3))
+        whole = all(x == round(x) for _, points in lines for x, _ in points)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         if share:
-            ax.yaxis.set_major_formatter(PercentFormatter(1))
+            values = [y for _, points in lines for _, y in points]
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if max(values) - min(values) > 0.05 else 1))
         return to_svg(figure, name, label)
 
 

@@ -11,6 +11,7 @@ Colours are the stored ones: an embedded colour profile is not applied (nor do t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -45,9 +46,9 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 PIXEL_LIMIT = 200_000_000  # a picture of more pixels is refused as a decompression bomb
-# No format here starts another program to be read, as EPS and WMF do.
+# No format here starts another program to be read, as EPS does. JPEG includes the MPO files of some cameras.
 FORMATS = (
-    *("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "MPO", "PPM", "JPEG2000", "AVIF"),
+    *("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF"),
     *("DIB", "ICO", "PCX", "PSD", "QOI", "SGI", "TGA"),
 )
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\x93NUMPY")
@@ -282,7 +283,7 @@ def open_picture(data: bytes, *, pixel_limit: int = PIXEL_LIMIT) -> Image.Image:
         with _open_lock:  # our own limit holds here, whatever Pillow's global one says, and no warning is printed
             before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(io.BytesIO(data), formats=FORMATS)
+                image = Image.open(io.BytesIO(data), formats=_formats())
             finally:
                 Image.MAX_IMAGE_PIXELS = before
     except UnidentifiedImageError as error:
@@ -293,6 +294,13 @@ def open_picture(data: bytes, *, pixel_limit: int = PIXEL_LIMIT) -> Image.Image:
         raise _picture_error(error) from error
     _check_pixels(image.width, image.height, pixel_limit)
     return image
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that this build of Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _open(source: Source, pixel_limit: int) -> Image.Image | npt.NDArray[Any]:

@@ -152,10 +152,12 @@ def _read(path: Path, shape: Shape) -> Pool:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - FOOTER.size))
         mark, length, check = FOOTER.unpack(file.read())
-        file.seek(max(0, end - FOOTER.size - length))
+        if mark != MARK or length + FOOTER.size > end:
+            raise ValueError("the cache file's footer is broken")
+        file.seek(end - FOOTER.size - length)
         data = file.read(length)
-    if mark != MARK or zlib.crc32(data) != check:
-        raise ValueError("the cache file's footer is broken")
+    if zlib.crc32(data) != check:
+        raise ValueError("the cache file's description is broken")
     with np.load(io.BytesIO(data), allow_pickle=False) as about:
         hashes, checks = about["hashes"], about["checks"]
         failures = list(zip(about["items"].tolist(), about["kinds"].tolist(), about["reasons"].tolist(), strict=True))

@@ -44,6 +44,12 @@ def test_shares_by_hand(count: int, counts: list[int]) -> None:
     assert share_out(count, USUAL) == counts
 
 
+def test_halves_go_to_validation_and_test_in_turn() -> None:
+    assert share_out(10, USUAL, turn=1) == [7, 1, 2]
+    splits = stratified_split(np.repeat(np.arange(40), 10), USUAL, 0)
+    assert np.bincount(splits).tolist() == [280, 60, 60]
+
+
 def test_a_share_of_zero_gets_nothing() -> None:
     assert share_out(10, (0.8, 0.2, 0.0)) == [8, 2, 0]
     assert share_out(1, (0.8, 0.2, 0.0)) == [1, 0, 0]
@@ -57,7 +63,7 @@ def test_every_class_is_shared_out_alike(labels: np.ndarray, seed: int) -> None:
     assert splits.dtype == np.int8
     for label in set(labels.tolist()):
         counts = np.bincount(splits[labels == label], minlength=3)
-        assert counts.tolist() == share_out(int(counts.sum()), USUAL)
+        assert counts.tolist() == share_out(int(counts.sum()), USUAL, turn=label)
         assert counts.sum() < 3 or counts.all()
         assert np.all(np.abs(counts - counts.sum() * np.array(USUAL)) < 2)
 
@@ -120,7 +126,7 @@ class TestWhatTheSourceGives:
 
     def test_nothing(self) -> None:
         splits, how = complete_split(None, self.labels, USUAL, 7)
-        assert np.bincount(splits).tolist() == [70, 16, 14]  # 35, 7.5 and 7.5 of each class of 50
+        assert np.bincount(splits).tolist() == [70, 15, 15]
         assert "seed 7: 70% / 15% / 15%" in how
 
     def test_all_three_stay(self) -> None:

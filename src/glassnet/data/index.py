@@ -204,8 +204,9 @@ def _probe_arrays(listing: Listing) -> Probes:
     probes = Probes.blank(len(listing))
     probes.sizes[:] = listing.images.shape[1:3]
     probes.channels[:] = listing.images.shape[3]
-    for item, picture in enumerate(np.ascontiguousarray(listing.images)):
-        probes.digests[item] = np.frombuffer(hashlib.blake2b(picture.data, digest_size=DIGEST).digest(), np.uint8)
+    pictures = np.ascontiguousarray(listing.images)
+    digests = b"".join(hashlib.blake2b(picture.data, digest_size=DIGEST).digest() for picture in pictures)
+    probes.digests = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)
     return probes
 
 

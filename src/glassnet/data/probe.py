@@ -146,8 +146,11 @@ def _may_need_all(data: bytes, kind: str) -> bool:
 
 
 def _is_turned(image: Image.Image, data: bytes) -> bool:
-    """Whether EXIF shows the picture on its side. A PNG is asked only when it has such a block: Pillow decodes it."""
-    if image.format == "PNG" and not any(hint in data for hint in _PNG_HINTS):
+    """Whether EXIF shows the picture on its side, other than `image.size` says.
+
+    Pillow turns a TIFF itself. A PNG is asked only when it has such a block: Pillow would decode its pixels to look.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and not any(hint in data for hint in _PNG_HINTS)):
         return False
     try:
         return image.getexif().get(_ORIENTATION) in _TURNED

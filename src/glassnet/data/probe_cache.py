@@ -38,7 +38,7 @@ def cache_file(root: Path, pixel_limit: int) -> Path:
 def recall(file: Path, paths: Sequence[str]) -> Probes | None:
     """Return what `file` knows about `paths`, row by row, with length -1 where nothing; None without a usable cache."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as stored:
             columns = {name: stored[name] for name in _COLUMNS}
             names = stored["names"].tobytes().decode("utf-8", "surrogateescape").split("\0")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -245,7 +245,7 @@ def cutmix(images: Tensor, labels: Tensor, generator: Generator, alpha: float) -
 
 
 def rand_augment(images: Tensor, generator: Generator, magnitude: int) -> Tensor:
-    """Apply two random operations of colour or geometry at `magnitude` (Cubuk et al. 2019, arXiv:1909.13719), by Kornia.
+    """Apply two random operations of colour or geometry by Kornia (RandAugment, Cubuk et al. 2019, arXiv:1909.13719).
 
     Kornia draws the operations for the whole batch and their strengths for each picture.
     Kornia draws from PyTorch's global generator: it is seeded from ours meanwhile and put back afterwards, so nothing

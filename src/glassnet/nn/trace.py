@@ -55,7 +55,7 @@ class Trace:
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers in all layers."""
+        """Trained numbers in all layers, frozen ones included."""
         return sum(layer.parameters for layer in self.layers)
 
     @property

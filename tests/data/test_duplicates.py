@@ -14,6 +14,7 @@ from PIL import Image
 
 from glassnet.data.duplicates import (
     NEAR,
+    alike,
     copy_problems,
     count_bits,
     difference_hash,
@@ -152,6 +153,15 @@ def test_a_photograph_changed_a_little_stays_near_and_another_one_is_far() -> No
         assert min(others) > 3 * NEAR
 
 
+def test_alike_looks_closer_than_the_hash() -> None:
+    images = [np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)) for image in photographs()]
+    darker = (images[0] * 0.8).astype(np.uint8)
+    noisy = np.clip(images[1].astype(int) + np.random.default_rng(0).integers(-9, 10, (64, 64, 3)), 0, 255)
+    pool = np.stack([*images, darker, noisy.astype(np.uint8), images[0][:, ::-1], np.zeros_like(images[0])])
+    left, right = np.array([0, 1, 0, 0, 2, 7]), np.array([4, 5, 1, 6, 3, 0])
+    assert alike(pool, left, right).tolist() == [True, True, False, False, False, False]
+
+
 class TestNearDuplicateProblems:
     base = 0x0F0F_3C3C_5A5A_F0F0
 
@@ -163,8 +173,8 @@ class TestNearDuplicateProblems:
             ("a/2.jpg", "validation"),
             ("a/3.jpg", "test"),
         ]
-        assert "a/0.jpg in train (1 of 64 bits differ)" in problems[0].reason
-        assert "a/2.jpg in validation (0 of 64 bits differ)" in problems[1].reason
+        assert "a/0.jpg in train (1 of 64 bits of their hashes differ)" in problems[0].reason
+        assert "a/2.jpg in validation (0 of 64 bits of their hashes differ)" in problems[1].reason
         assert not any(problem.quarantined for problem in problems)
 
     def test_train_is_named_before_validation_at_the_same_distance(self) -> None:
@@ -179,6 +189,17 @@ class TestNearDuplicateProblems:
 
     def test_empty_pictures_are_not_alike(self) -> None:
         assert near_duplicate_problems(as_hashes([0, 0, 1]), make_index([TRAIN, VALIDATION, TEST])) == []
+
+    def test_with_the_pictures_at_hand_only_real_copies_are_told(self) -> None:
+        """Two shirts before one wall: the same 8 x 8 differences, other detail."""
+        backdrop = np.random.default_rng(0).integers(60, 190, (8, 9)).repeat(8, 0).repeat(8, 1)[:, :, None]
+        checks = np.indices((64, 72)).sum(axis=0)[:, :, None] // 2 % 2 * 120 - 60
+        shirt, other = backdrop.astype(np.uint8), (backdrop + checks).astype(np.uint8)
+        pool = np.stack([shirt, shirt + 1, other])
+        index = make_index([TRAIN, TEST, TEST])
+        hashes = difference_hash(pool)
+        assert len(near_duplicate_problems(hashes, index)) == 2
+        assert [problem.path for problem in near_duplicate_problems(hashes, index, pool)] == ["a/1.jpg"]
 
     def test_a_flood_of_copies_takes_no_flood_of_memory(self) -> None:
         splits = [TRAIN] * 20_000 + [TEST] * 20_000

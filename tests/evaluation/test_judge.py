@@ -7,7 +7,7 @@ import torch
 from glassnet.data.index import TEST, Index
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError, InputError
-from glassnet.evaluation.judge import class_map, judge, peak_memory, scores
+from glassnet.evaluation.judge import class_map, judge, peak_memory, scores, suitable_batch_size
 from glassnet.models.network import Network
 from glassnet.preprocess import Preprocess
 
@@ -106,6 +106,11 @@ def test_wrong_arguments_are_named(network: Network) -> None:
     large = Preprocess.from_dict({**PREPROCESS.to_dict(), "height": 64, "width": 64})
     with pytest.raises(InputError, match="decoded for another input"):
         scores(network, pictures(preprocess=large), np.arange(2))
+
+
+@pytest.mark.parametrize("side, expected", [(28, 256), (224, 32), (448, 8), (4000, 1)])
+def test_a_batch_of_large_pictures_is_small(side: int, expected: int) -> None:
+    assert suitable_batch_size(Preprocess(height=side, width=side)) == expected
 
 
 def test_peak_memory_is_plausible() -> None:

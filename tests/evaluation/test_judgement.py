@@ -110,15 +110,22 @@ def test_sentences_on_balanced_and_on_perfect_data() -> None:
 
 
 def test_sentence_on_calibration() -> None:
-    judgement = judge([[6, 4], [4, 6]], temperature=5.0)
-    assert "it is a little over-confident" not in judgement.sentences()["calibration"]
-    assert (
-        "claims 59.9% and is right 60.0% of the time: its confidence can be taken"
-        in judgement.sentences()["calibration"]
-    )
-    assert "Temperature 5.00" in judgement.sentences()["calibration"]
+    said = judge([[6, 4], [4, 6]], temperature=5.0).sentences()["calibration"]
+    assert "claims 59.9% and is right 60.0% of the time: its confidence can be taken at its word." in said
+    assert "With only 20 pictures this is rough." in said
+    assert "Temperature 5.00" in said
     assert "over-confident; treat" in judge([[6, 4], [4, 6]]).sentences()["calibration"]
-    assert "under-confident" in judge([[10, 0], [0, 10]]).sentences()["calibration"]
+    assert "under-confident; treat" in judge([[10, 0], [0, 10]]).sentences()["calibration"]
+    assert "a little over-confident" in judge([[84, 16], [16, 84]]).sentences()["calibration"]
+    assert "this is rough" not in judge([[550, 0], [0, 550]]).sentences()["calibration"]
+
+
+def test_calibration_right_on_average_but_uneven() -> None:
+    labels = np.array([0] * 20)
+    logits = np.array([[3.0, 0.0]] * 10 + [[1.0, 0.0]] * 10)  # claims 95 % and 73 %
+    logits[:3] = [[0.0, 3.0]]  # of the 95 % only seven in ten are right, of the 73 % all
+    said = summarise(logits, labels, ("cat", "dog"), items=np.arange(20), where=str).sentences()["calibration"]
+    assert "right on average, though a single claim can be off" in said
 
 
 def test_a_class_without_pictures_has_no_area() -> None:

@@ -37,25 +37,21 @@ def make_run(folder: Path, chosen: Recipe | None = None) -> Run:
     """A run folder as a training leaves it, but with fresh weights."""
     settings = Settings(data=str(save_arrays(folder)), network="lenet5", recipe="quick")
     index = load_pictures(scan(settings.data, seed=0), PREPROCESS).index
-    run = create_run(folder / "run", vars(settings))
-    (chosen or recipe("quick")).save(run.path / "recipe.toml")
+    decided = {
+        "network": "resnet18",
+        "arguments": {"stem": "small"},
+        "pretrained": False,
+        "reason": "resnet18: you chose it",
+        "fingerprint": index.fingerprint,
+        "splits": split_key(index),
+    }
+    facts: dict[str, Any] = {"settings": vars(settings), "decided": decided, "machine": describe_machine()}
+    facts |= {"seconds": 12.5, "plan": {"steps": 77}}
+    run = create_run(folder / "run", chosen or recipe("quick"), index, **facts)
     torch.manual_seed(0)
     network = Network.create("lenet5", index.classes, preprocess=PREPROCESS)
     network.card.temperature = 1.5
     network.save(run.network_path)
-    run.record(
-        machine=describe_machine(),
-        seconds=12.5,
-        plan={"steps": 77},
-        decided={
-            "network": "resnet18",
-            "arguments": {"stem": "small"},
-            "pretrained": False,
-            "reason": "resnet18: you chose it",
-            "fingerprint": index.fingerprint,
-            "splits": split_key(index),
-        },
-    )
     return run
 
 

@@ -19,6 +19,7 @@ from glassnet.nn.device import pick_device
 if TYPE_CHECKING:
     from glassnet.data.pictures import Pictures
     from glassnet.models.network import Network
+    from glassnet.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def scores(
     pictures: Pictures,
     items: np.ndarray,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str = "auto",
     predictor: Predictor | None = None,
     tta: bool = False,
@@ -46,6 +47,7 @@ def scores(
     """Run `network` over the `items` of `pictures`, in order, without augmentation and without changing it.
 
     Args:
+        batch_size: pictures at a time; None takes what suits the input's size.
         predictor: runs the network instead of PyTorch on `device`, for instance a compiled one.
         tta: test-time augmentation, the mean logits of each picture and its mirror image.
 
@@ -55,7 +57,8 @@ def scores(
     """
     if len(items) == 0:
         raise InputError(f"{pictures.index.name}: there is no picture to judge; choose another split or other data")
-    if batch_size < 1:
+    size = suitable_batch_size(network.preprocess) if batch_size is None else batch_size
+    if size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}")
     if pictures.preprocess.key() != network.preprocess.key():
         raise InputError(f"the pictures were decoded for another input; load them with {network.preprocess}")
@@ -66,9 +69,7 @@ def scores(
     answer = with_flip(answer) if tta else answer
     start = time.perf_counter()
     with torch.inference_mode():
-        batches = [
-            answer(batch.images.to(chosen)).float().cpu() for batch in evaluation_batches(pictures, items, batch_size)
-        ]
+        batches = [answer(batch.images.to(chosen)).float().cpu() for batch in evaluation_batches(pictures, items, size)]
     seconds = time.perf_counter() - start
     logits = torch.cat(batches).numpy()
     return Scores(logits, labels, np.asarray(items), seconds, "predictor" if predictor else str(chosen))
@@ -80,7 +81,7 @@ def judge(
     items: np.ndarray,
     *,
     split: str = "test",
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str = "auto",
     predictor: Predictor | None = None,
     tta: bool = False,
@@ -109,6 +110,11 @@ def judge(
         left_out=[str(p) for p in pictures.index.problems if p.quarantined and p.split in (None, split)],
         seed=seed,
     )
+
+
+def suitable_batch_size(preprocess: Preprocess) -> int:
+    """Up to 256 pictures, but no more than 32 of 224 x 224: 256 of those would take gigabytes and be no faster."""
+    return max(1, min(256, 32 * 224 * 224 // (preprocess.height * preprocess.width)))
 
 
 def class_map(found: tuple[str, ...], known: tuple[str, ...], used: np.ndarray) -> np.ndarray:

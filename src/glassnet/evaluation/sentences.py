@@ -16,6 +16,8 @@ UNBALANCED = 1.5
 """From this ratio of the largest to the smallest class on, accuracy is worth a warning."""
 FEW = 20
 """With fewer pictures than this, one picture moves a class's recall by more than 5 percentage points."""
+ROUGH = 1000
+"""With fewer pictures than this the bins of a reliability diagram hold too few to trust its error."""
 
 
 def sentences(judgement: Judgement) -> dict[str, str]:
@@ -133,16 +135,19 @@ def _never_called(judgement: Judgement) -> str:
 def _calibration(judgement: Judgement) -> str:
     before, after = judgement.calibration["before"], judgement.calibration["after"]
     gap = after.mean_confidence - judgement.accuracy
-    verdict = (
-        "its confidence can be taken at its word"
-        if after.error < 0.02
-        else f"it is a little {'over' if gap > 0 else 'under'}-confident"
-        if after.error < 0.05
-        else f"it is {'over' if gap > 0 else 'under'}-confident; treat its percentages with care"
-    )
+    direction = "over" if gap > 0 else "under"
+    if after.error < 0.02:
+        verdict = "its confidence can be taken at its word"
+    elif abs(gap) < 0.03:
+        verdict = "right on average, though a single claim can be off"
+    elif after.error < 0.05:
+        verdict = f"it is a little {direction}-confident"
+    else:
+        verdict = f"it is {direction}-confident; treat its percentages with care"
+    rough = f" With only {_pictures(judgement.n)} this is rough." if judgement.n < ROUGH else ""
     text = (
         f"On average it claims {percent(after.mean_confidence)} and is right {percent(judgement.accuracy)} of the "
-        f"time: {verdict}."
+        f"time: {verdict}.{rough}"
     )
     if after.temperature == 1:
         return text

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.data.index import Index, scan
+from glassnet.data.index import Index
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError
 from glassnet.evaluation.judge import judge
@@ -35,7 +35,7 @@ def write_report(
     run: Run,
     *,
     device: str = "auto",
-    batch_size: int = 256,
+    batch_size: int | None = None,
     seed: int = 0,
     predictor: Predictor | None = None,
     pictures: Pictures | None = None,
@@ -90,7 +90,7 @@ def judge_run(
     pictures: Pictures,
     *,
     device: str = "auto",
-    batch_size: int = 256,
+    batch_size: int | None = None,
     seed: int = 0,
     predictor: Predictor | None = None,
 ) -> Judgement:
@@ -117,8 +117,7 @@ def run_pictures(run: Run) -> Pictures:
     Raises `DataError` where they have changed since: then its test pictures may be ones that it was trained on.
     """
     settings, decided = run.facts["settings"], run.facts["decided"]
-    index = scan(settings["data"], seed=settings["seed"], group_by=settings["group_by"])
-    pictures = load_pictures(index, run.network.preprocess)
+    pictures = load_pictures(run.index(), run.network.preprocess)
     if (pictures.index.fingerprint, split_key(pictures.index)) != (decided["fingerprint"], decided["splits"]):
         raise DataError(
             f"the pictures of {settings['data']!r} have changed since {str(run.path)!r} was trained on them, so its "

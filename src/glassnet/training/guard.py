@@ -54,17 +54,16 @@ def _is_memory(error: BaseException) -> bool:
 
 
 class Stop:
-    """Whether the user, or the system, asked the training to stop. `signal` is the number of what came last."""
+    """Whether the user, or the system, asked the training to stop."""
 
     def __init__(self) -> None:
         self.asked = False
-        self.signal = 0
 
     def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
         """Remember the wish; a second Ctrl-C no longer waits for the step to end."""
         if self.asked:
             raise KeyboardInterrupt
-        self.asked, self.signal = True, number
+        self.asked = True
 
 
 @contextmanager

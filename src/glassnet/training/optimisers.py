@@ -54,11 +54,11 @@ def stage_scales(module: nn.Module, layer_decay: float) -> dict[str, float]:
 
 
 def _owned_parameters(module: nn.Module) -> Iterable[tuple[str, nn.Parameter, nn.Module]]:
-    """Yield each parameter once, with its full name and the module that holds it."""
+    """Yield each parameter that trains once, with its full name and the module that holds it."""
     seen: set[int] = set()
     for prefix, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
-            if id(parameter) not in seen:
+            if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield f"{prefix}.{name}" if prefix else name, parameter, owner
 
@@ -114,7 +114,13 @@ def _plain(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimize
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), fused=fused)
     nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
+    sgd = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
+    if recipe.momentum > 0:
+        # Zeros give the same first step as no buffer; but the fused kernel wants all of a group's buffers or none,
+        # and layers that thaw later would come without.
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 class Muon(torch.optim.Optimizer):

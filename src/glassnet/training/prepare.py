@@ -7,16 +7,19 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError, InputError
 from glassnet.models import registry
-from glassnet.models.network import Network
+from glassnet.models.network import Network, load_network
 from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
 from glassnet.training.recipes import Recipe
+
+SAMPLE = 2048  # training pictures, evenly spaced, that a network with computed layers is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
     """
-    source = Network.load(settings.start_from) if settings.start_from else None
+    source = load_network(settings.start_from) if settings.start_from else None
     index = scan(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
     choice = choose(
         index,
@@ -125,7 +128,7 @@ def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe)
     pictures = replace(pictures, preprocess=preprocess)
     names = ("network", "arguments", "pretrained", "reason")
     choice = Choice(recipe=followed, **{name: decided[name] for name in names})
-    source = Network.load(settings.start_from) if settings.start_from else None
+    source = load_network(settings.start_from) if settings.start_from else None
     return Prepared(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
 
 
@@ -151,9 +154,14 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
         network = source.for_classes(classes, parent=settings.start_from)
         network.card.preprocess = preprocess.to_dict()
         return Network(network.module, network.card)
-    return Network.create(
+    network = Network.create(
         choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments
     )
+    if initialise := getattr(network.module, "initialise_from", None):  # layers that are computed from the data
+        items = pictures.index.select("train")
+        sample = pictures.pool[items[:: max(1, len(items) // SAMPLE)][:SAMPLE]]
+        initialise(preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))
+    return network
 
 
 def check_trainable(index: Index) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from glassnet.data.index import Index, scan
+from glassnet.data.problems import write_problems_csv
+from glassnet.data.splits import write_split_csv
 from glassnet.errors import GlassnetError, InputError, RunError, StorageError
 from glassnet.evaluation.judgement import Judgement
 from glassnet.files import FolderLock, append_line, new_folder, storage_errors, write_text
@@ -19,6 +21,7 @@ from glassnet.models.network import Network
 from glassnet.training.recipes import Recipe
 
 FORMAT = 1
+BEGINNING = (".lock", "split.csv", "problems.csv", "recipe.toml")  # what a run killed before its run.json leaves
 
 
 class Run:
@@ -146,19 +149,27 @@ def check_output(path: Path) -> None:
         )
     if path.exists() and not path.is_dir():
         raise InputError(f"{str(path)!r} is a file; name an empty or a new folder for the run")
-    if path.is_dir() and any(item.name != ".lock" for item in path.iterdir()):
+    if path.is_dir() and any(item.name not in BEGINNING for item in path.iterdir()):
         raise InputError(f"{str(path)!r} is not empty; name an empty or a new folder for the run")
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
     if not os.access(parent, os.W_OK):
         raise StorageError(f"cannot write into {str(parent)!r}: no permission; name another folder for the run")
 
 
-def create_run(path: Path, settings: Mapping[str, Any]) -> Run:
-    """Make the folder of a new run. Raises `InputError` where there is a run already, `StorageError`."""
+def create_run(path: Path, recipe: Recipe, index: Index, **facts: Any) -> Run:
+    """Make the folder of a new run and write down what was decided before training.
+
+    run.json comes last and at once, so that a folder with one is a whole run. facts: plain data for it. Raises
+    `InputError` where there is a run already, `StorageError`.
+    """
     check_output(path)
     new_folder(path)
-    facts = {"format": FORMAT, "created": datetime.now(UTC).isoformat(timespec="seconds"), "settings": dict(settings)}
-    write_text(path / "run.json", json.dumps(facts, indent=1) + "\n")
+    places, labels = [index.where(item) for item in range(len(index))], [index.classes[k] for k in index.labels]
+    write_split_csv(path / "split.csv", places, labels, index.splits)
+    write_problems_csv(path / "problems.csv", index.problems)
+    recipe.save(path / "recipe.toml")
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    write_text(path / "run.json", json.dumps({"format": FORMAT, "created": created, **facts}, indent=1) + "\n")
     return Run(path)
 
 

@@ -118,7 +118,7 @@ class Classification:
 
     @staticmethod
     def _logits(model: nn.Module, batch: Batch) -> Tensor:
-        logits: Tensor = model(batch.images).float()
+        logits: Tensor = model(batch.images).detach().float()
         return logits
 
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from glassnet.data import builtin
-from glassnet.data.problems import write_problems_csv
-from glassnet.data.splits import write_split_csv
 from glassnet.files import FolderLock, remove_leftovers
-from glassnet.nn.device import describe_machine, pick_device, set_threads, versions
+from glassnet.nn.device import describe_machine, pick_device, set_threads
 from glassnet.training.checkpoint import Learner, Saver, load_state, save_state
 from glassnet.training.distributed import Workers, workers
 from glassnet.training.events import Events
@@ -102,7 +100,8 @@ def train(
         display.say(prepared.choice.reason)
         with writing(path, team):
             if team.leads:
-                record_beginning(create_run(path, asdict(settings)), prepared)
+                facts = {"settings": asdict(settings), "decided": prepared.decided(), "machine": describe_machine()}
+                create_run(path, prepared.recipe, prepared.index, **facts)
             team.wait()
             return carry_on(Run(path), prepared, team, display, began=began, predictor=predictor)
 
@@ -195,16 +194,6 @@ def begin(
     if prepared.recipe.probe and not run.state_path.exists():
         with job.workers.in_turn():
             probe_first(learner, prepared, job, display, predictor)
-
-
-def record_beginning(run: Run, prepared: Prepared) -> None:
-    """Write down what was decided before training: split, problems, recipe, choices, machine."""
-    index = prepared.index
-    places = [index.where(item) for item in range(len(index))]
-    write_split_csv(run.path / "split.csv", places, [index.classes[label] for label in index.labels], index.splits)
-    write_problems_csv(run.path / "problems.csv", index.problems)
-    prepared.recipe.save(run.path / "recipe.toml")
-    run.record(decided=prepared.decided(), machine=describe_machine(), versions=versions())
 
 
 def warn_of_differences(run: Run, display: Display) -> None:

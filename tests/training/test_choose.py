@@ -1,0 +1,91 @@
+"""Choosing by the data: every branch, and the line that says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glassnet.data.index import Index
+from glassnet.models import registry
+from glassnet.preprocess import Preprocess
+from glassnet.training import choose as choose_module
+from glassnet.training.choose import choose, input_preprocess, with_statistics
+
+
+def index(side: int, channels: int = 3, items: int = 30) -> Index:
+    return Index(
+        name="photos", kind="folder", root=None, classes=("a", "b"), paths=None, images=None,
+        labels=np.arange(items) % 2, splits=(np.arange(items) % 3 == 2).astype(np.int8),
+        sizes=np.full((items, 2), side, np.int32), channels=channels,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given, installed, options, network, recipe, pretrained",
+    [
+        (index(300), True, {}, "efficientnet_lite0", "transfer", True),
+        (index(300), True, {"minutes": 20}, "efficientnet_lite0", "best", True),
+        (index(300), True, {"minutes": 2}, "efficientnet_lite0", "transfer", True),
+        (index(300), False, {}, "resnet18", "standard", False),
+        (index(32), True, {}, "resnet18", "quick", False),
+        (index(28, channels=1), True, {}, "sprint_s", "quick", False),
+        (index(300), True, {"network": "vgg11"}, "vgg11", "standard", False),
+        (index(300), True, {"network": "mobilenet_v2", "recipe_name": "quick"}, "mobilenet_v2", "quick", False),
+        (index(28), True, {"pretrained": True}, "efficientnet_lite0", "transfer", True),
+        (index(300), True, {"start_from": "resnet50"}, "resnet50", "transfer", False),
+    ],
+)
+def test_choices(
+    given: Index, installed: bool, options: dict[str, Any], network: str, recipe: str, pretrained: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(choose_module, "weights_installed", lambda: installed)
+    choice = choose(given, **options)
+    assert (choice.network, choice.recipe.name, choice.pretrained) == (network, recipe, pretrained)
+    assert "\n" not in choice.reason
+    assert choice.reason.startswith(network)
+    assert f"recipe {recipe}: 20 " in choice.reason
+
+
+def test_small_pictures_go_in_at_their_own_size() -> None:
+    choice = choose(index(48))
+    assert choice.arguments == {"stem": "small"}
+    assert registry.create(choice.network, **choice.arguments) is not None
+    small = input_preprocess(index(48), replace(choice, network="vgg11", arguments={}))
+    assert (small.height, small.width, small.crop) == (48, 48, 1.0)
+
+
+def test_weights_keep_their_preprocess_but_for_the_size() -> None:
+    choice = choose(index(300), pretrained=True)
+    trained = registry.default_preprocess("efficientnet_lite0")
+    assert input_preprocess(index(300), choice, trained) == trained
+    larger = replace(choice, recipe=choice.recipe.replace(size=160))
+    assert input_preprocess(index(300), larger, trained) == replace(trained, height=160, width=160)
+
+
+def test_huge_photos_are_decoded_at_a_reduced_scale() -> None:
+    choice = choose(index(4000), network="resnet18")
+    assert input_preprocess(index(4000), choice).decode == "dct"
+    assert input_preprocess(index(500), choice).decode == "full"
+
+
+def test_photos_from_scratch_are_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose_module, "weights_installed", lambda: False)
+    assert choose(index(300)).recipe.size == 128
+    assert choose(index(300), network="resnet18").recipe.size == 0
+
+
+def test_statistics_are_those_of_the_training_pictures() -> None:
+    generator = np.random.default_rng(0)
+    pool = generator.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+    pool[..., 1] //= 4
+    items = np.arange(0, 50, 2)
+    found = with_statistics(Preprocess(height=8, width=8), pool, items)
+    scaled = pool[items] / 255
+    np.testing.assert_allclose(found.mean, scaled.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found.std, scaled.std((0, 1, 2)), atol=1e-5)
+    flat = with_statistics(Preprocess(height=8, width=8), np.zeros_like(pool), items)
+    assert min(flat.std) > 0

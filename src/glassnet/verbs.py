@@ -63,11 +63,11 @@ def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
 
 
 def load(target: str | Path, *, pretrained: bool = False) -> Network:
-    """Return the network of a run folder, a network file, or (with `pretrained` weights or fresh ones) a name.
+    """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
 
     Raises:
         NetworkFileError: the file is missing, truncated, of an unknown version, or does not fit its card.
-        UnknownName: `target` is neither a path nor a network's name.
+        UnknownName: `target` is neither a path nor a network's name. InputError: a name without `pretrained`.
     """
     return load_network(target, pretrained=pretrained)
 

@@ -111,7 +111,7 @@ def _assemble(index: Index, preprocess: Preprocess, pool: Pool, strict: bool, no
     usable = index.without([item for item, _, _ in pool.failures], broken)
     hashes = None if index.paths is None else pool.hashes
     if hashes is not None:
-        usable = usable.without([], near_duplicate_problems(hashes, usable))
+        usable = usable.without([], near_duplicate_problems(hashes, usable, pool.pixels))
     if note:
         usable = dataclasses.replace(usable, notes=[*usable.notes, note])
     return Pictures(index=usable, pool=pool.pixels, labels=usable.labels, preprocess=preprocess, hashes=hashes)

@@ -372,6 +372,25 @@ def test_finish_equals_the_slow_formula(
     assert torch.equal(preprocess.finish(torch.from_numpy(batch).float()), out)
 
 
+def test_a_pictures_input_does_not_depend_on_its_batch() -> None:
+    preprocess = Preprocess(height=64, width=64)  # one picture takes the small way, sixty-four the large one
+    batch = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 73, 73, 3), dtype=np.uint8))
+    whole = preprocess.finish(batch)
+    for item in (0, 31, 63):
+        assert torch.equal(preprocess.finish(batch[item : item + 1])[0], whole[item])
+
+
+def test_finished_batches_never_share_memory_while_in_use() -> None:
+    preprocess = Preprocess(height=64, width=64, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    batches = [torch.full((64, 64, 64, 3), value, dtype=torch.uint8) for value in range(8)]
+    kept = [preprocess.finish(batch)[1:2] for batch in batches]  # a view keeps its memory in use
+    for value, view in enumerate(kept):
+        assert torch.allclose(view * 255, torch.tensor(float(value)))
+    kept.clear()
+    places = {preprocess.finish(batch).data_ptr() for batch in batches}
+    assert len(places) < len(batches), "and is used again afterwards"
+
+
 def test_finish_names_the_sizes_it_wants() -> None:
     preprocess = Preprocess(height=28, width=28, channels=1)
     with pytest.raises(InputError, match=r"\(2, 30, 30, 1\) came, expected \(N, 32, 32, 1\) or \(N, 28, 28, 1\)"):

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import math
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,11 @@ ORIENTATIONS = {
     7: (Image.Transpose.TRANSVERSE, (True, True)),
     8: (Image.Transpose.ROTATE_90, (False, True)),
 }
+THREADS_PAY = 1 << 19  # values: a smaller batch is finished before PyTorch's threads have started
+RECYCLED = 3  # arrays for finished batches that are kept to be used again
 _open_lock = threading.Lock()
+_recycle_lock = threading.Lock()
+_recycled: list[npt.NDArray[np.float32]] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,11 +234,20 @@ class Preprocess:
         batch = self._centre(batch)
         rows = batch.reshape(len(batch), self.height, self.width * self.channels)
         # One row of a picture is one long vector, so the inner loop runs over width * channels values and not over 3.
-        scale = torch.tensor([1 / (255 * std) for std in self.std]).repeat(self.width).to(batch.device)
-        shift = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)])
-        out = _empty(rows.shape, batch.device)
-        out.copy_(rows)
-        torch.addcmul(shift.repeat(self.width).to(batch.device), out, scale, out=out)
+        scale = np.tile(np.array([1 / (255 * std) for std in self.std], np.float32), self.width)
+        offsets = [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+        shift = np.tile(np.array(offsets, np.float32), self.width)
+        if rows.device.type == "cpu" and rows.numel() < THREADS_PAY:
+            small = np.empty(rows.shape, dtype=np.float32)
+            small[...] = rows.numpy()
+            small *= scale
+            small += shift
+            out = torch.from_numpy(small)
+        else:
+            out = _empty(rows.shape, rows.device)
+            out.copy_(rows)
+            # Two roundings as above, never a fused one: a picture's input must not depend on the size of its batch.
+            out.mul_(torch.from_numpy(scale).to(rows.device)).add_(torch.from_numpy(shift).to(rows.device))
         return out.view(len(batch), self.height, self.width, self.channels).permute(0, 3, 1, 2)
 
     def _centre(self, batch: torch.Tensor) -> torch.Tensor:
@@ -427,12 +441,24 @@ def _fill(background: tuple[int, int, int], mode: str) -> tuple[int, ...] | int:
 
 
 def _empty(shape: Sequence[int], device: torch.device) -> torch.Tensor:
-    """Return an uninitialised float32 tensor; NumPy asks the kernel for huge pages, which fill three times faster."""
+    """Return an uninitialised float32 tensor, on the CPU in memory that an earlier batch no longer needs.
+
+    New memory must be cleared by the kernel first, which takes longer than filling it. A tensor and all its views hold
+    a reference to their array: one with no other reference than ours is free.
+    """
     import torch
 
-    if device.type == "cpu":
-        return torch.from_numpy(np.empty(tuple(shape), dtype=np.float32))
-    return torch.empty(tuple(shape), dtype=torch.float32, device=device)
+    if device.type != "cpu":
+        return torch.empty(tuple(shape), dtype=torch.float32, device=device)
+    size = math.prod(shape)
+    with _recycle_lock:
+        for position in range(len(_recycled)):
+            if _recycled[position].size == size and sys.getrefcount(_recycled[position]) == 2:  # the list's, the call's
+                return torch.from_numpy(_recycled[position]).view(tuple(shape))
+        array = np.empty(size, dtype=np.float32)
+        _recycled.append(array)
+        del _recycled[:-RECYCLED]
+    return torch.from_numpy(array).view(tuple(shape))
 
 
 def _check_pixels(width: int, height: int, limit: int) -> None:

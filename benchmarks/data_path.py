@@ -238,8 +238,8 @@ def steps_table() -> list[str]:
     quick = sum(small[name] for name in ("shift", "flip"))
     lines += [
         "",
-        f"- A batch of 128 at 28 px, flipped, shifted and finished: {128 * small['gather, flip, shift, finish']:.2f} ms.",
-        f"- The warm path of (a) costs {path:.2f} ms a picture, {100 * path / resnet:.1f} % of ResNet-18's training step"
+        f"- A batch of 128 at 28 px, shifted, flipped, finished: {128 * small['gather, flip, shift, finish']:.2f} ms.",
+        f"- The warm path of (a) costs {path:.2f} ms a picture, {100 * path / resnet:.1f} % of ResNet-18's step"
         " (target: 2 %).",
         f"- Crop, flip, erasing and MixUp together cost {100 * augment / (resnet + augment):.1f} % of ResNet-18's time"
         f" at 224 px; shift and flip {100 * quick / (lenet + quick):.1f} % of LeNet-5's at 28 px (target: 10 %).",

@@ -119,6 +119,34 @@ def test_resized_crop_of_the_whole_picture_is_the_picture() -> None:
     assert torch.equal(ours.resized_crop(images, rng(), 9, 9, scale=(1, 1), ratio=(1, 1)), images)
 
 
+@settings(max_examples=40, deadline=None)
+@given(shape=SHAPES, height=st.integers(1, 30), width=st.integers(1, 30), seed=st.integers(0, 100))
+def test_resized_crop_equals_the_slow_formula(
+    shape: tuple[int, int, int, int], height: int, width: int, seed: int
+) -> None:
+    images, limits = noise(*shape, seed=seed), {"scale": (0.1, 1.0), "ratio": (0.5, 2.0)}
+    out = ours.resized_crop(images, rng(seed), height, width, **limits)
+    boxes = ours.crop_boxes(rng(seed), *shape[:3], **limits)
+    for new, old, (top, left, tall, wide) in zip(out.numpy(), images.numpy(), boxes.tolist(), strict=True):
+        box = old[top : top + tall, left : left + wide].astype(float)
+        slow = np.einsum("yr,rxc,wx->ywc", _mixing(tall, height), box, _mixing(wide, width))
+        assert np.abs(new - slow).max() <= 1.01, "bytes are rounded after each of the two passes"
+
+
+def _mixing(length: int, wanted: int) -> np.ndarray:
+    """Return (wanted, length): each wanted pixel's triangle over the old ones, as wide as they are shrunk."""
+    ratio = length / wanted
+    centres = (np.arange(wanted)[:, None] + 0.5) * ratio
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres) / max(1, ratio))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_resized_crop_of_large_pictures() -> None:
+    images = noise(3, 120, 120, 3)
+    assert torch.equal(ours.resized_crop(images, rng(), 120, 120, scale=(1, 1), ratio=(1, 1)), images)
+    assert ours.resized_crop(images, rng(), 96, 100).shape == (3, 96, 100, 3)
+
+
 def test_resized_crop_interpolates_between_pixel_centres() -> None:
     ramp = torch.arange(0, 160, 10, dtype=torch.uint8).reshape(1, 1, 16, 1).expand(1, 16, 16, 3).contiguous()
     out = ours.resized_crop(ramp, rng(3), 16, 16, scale=(0.25, 0.25), ratio=(1, 1))

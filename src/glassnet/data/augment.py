@@ -151,8 +151,8 @@ def resized_crop(
     pixels = _pixels(images)
     out = _empty((len(images), height, width, images.shape[3]))
     # The one loop: PyTorch's vector code for bytes takes 0.15 ms a picture at 224 pixels, one grid_sample over the
-    # whole batch 1.5 ms, and gathering rows and then columns in NumPy 1.7 ms. NumPy copies in and out, because
-    # PyTorch would start its threads for each picture's copy and wait for them.
+    # whole batch 1.5 ms, gathering rows and then columns in NumPy 1.7 ms, matrix products 0.6 ms (and at 28 pixels half
+    # of the loop's 0.03 ms). NumPy copies in and out: PyTorch would start its threads for each picture and wait.
     for item, (top, left, tall, wide) in enumerate(boxes.tolist()):
         box = np.ascontiguousarray(pixels[item : item + 1, top : top + tall, left : left + wide])
         source = torch.from_numpy(box).permute(0, 3, 1, 2)  # (1, C, tall, wide), channels_last in memory

@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 
 _ORDER, _STEP = 0, 1  # what a generator is for: the order of an epoch, or the augmentation of one step
 PREFETCH = 2  # batches prepared ahead: their memory is bounded
-# Below this many bytes a batch is assembled faster than it is handed over between threads.
+# Below this many bytes a batch that is not resized is assembled faster than it is handed over between threads.
 PREFETCH_FROM = 2 << 20
 
 
@@ -104,7 +104,9 @@ class Batches:
     def _default_prefetch(self) -> int:
         if self.augment and self.augment.rand_augment:
             return 0  # Kornia draws from the global generator, which belongs to the training thread
-        return PREFETCH if self.batch_size * self.pictures.pool[0].nbytes >= PREFETCH_FROM else 0
+        resizes = self.augment is not None and self.augment.crop_scale > 0
+        large = self.batch_size * self.pictures.pool[0].nbytes >= PREFETCH_FROM
+        return PREFETCH if resizes or large else 0
 
     def _order(self, epoch: int) -> Numbers:
         """Return this process's items of the epoch, in order: (share,)."""

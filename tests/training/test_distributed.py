@@ -105,19 +105,27 @@ def test_two_processes_train_one_network(small_data: Path, tmp_path: Path) -> No
     assert all(torch.equal(first[name], second[name]) for name in first), "and it is exact"
 
 
+PLAIN = """
+import runpy, torch
+torch.nn.Dropout.forward = lambda self, x: x
+torch.nn.BatchNorm2d.forward = lambda self, x: x * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+"""
+
+
 @pytest.mark.slow
 def test_the_gradient_of_two_halves_is_that_of_the_whole(
     small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One step with 2 x 16 pictures is one step with 32, where no picture depends on another (no batch norm)."""
+    plain = tmp_path / "plain.py"
+    plain.write_text(PLAIN + f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n")
     choices = (
-        '{"overrides": {"steps": 1, "batch_size": %d, "flip": 0.0, "shift": 0, "precision": "fp32"}, "threads": 1}'
+        '{"overrides": {"steps": 1, "batch_size": 16, "flip": 0.0, "shift": 0, "precision": "fp32"}, "threads": 1}'
     )
-    patch = "import runpy, torch; torch.nn.BatchNorm2d.forward = torch.nn.Dropout.forward = lambda self, x: x\n"
-    (tmp_path / "plain.py").write_text(patch + f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n")
-    torchrun(str(tmp_path / "plain.py"), str(small_data), str(tmp_path / "two"), choices % 16)
-    monkeypatch.setattr(nn.BatchNorm2d, "forward", lambda self, x: x)  # noqa: ARG005
-    monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: x)  # noqa: ARG005
+    torchrun(str(plain), str(small_data), str(tmp_path / "two"), choices)
+    for kind in (nn.BatchNorm2d, nn.Dropout):
+        monkeypatch.setattr(kind, "forward", kind.forward)  # put back afterwards
+    exec(PLAIN)
     overrides = {"steps": 1, "batch_size": 32, "flip": 0.0, "shift": 0, "precision": "fp32"}
     train(small_data, network="tiny", output=tmp_path / "one", overrides=overrides, threads=1, quiet=True)
     one, two = (safetensors.torch.load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))

@@ -90,7 +90,7 @@ def test_the_evaluation_is_scikit_learns(score: str) -> None:
 
 
 def test_a_broken_network_has_no_loss() -> None:
-    found = Classification().judge(np.full((3, 4), np.nan, np.float32), np.zeros(3, np.int64))
+    found = Classification().judge(torch.full((3, 4), torch.nan), torch.zeros(3, dtype=torch.int64))
     assert np.isnan(found["loss"])
     assert found["score"] == float("-inf")
 

@@ -65,6 +65,7 @@ class Learner:
     sums: Tensor  # (1 + measures,) float32: loss and measures, each times its pictures, since the last validation
     counters: Counters = field(default_factory=Counters)
     best: dict[str, Tensor] | None = None
+    answers: dict[str, Tensor] = field(default_factory=dict)  # what the weights to keep said on validation
     kept: int = -1  # the step of the best network that is on the disk
     _ticked: float = 0.0
 
@@ -89,6 +90,7 @@ class Learner:
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.module.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in (self.best or {}).items()}
+        tensors |= {f"answers.{name}": tensor for name, tensor in self.answers.items()}
         tensors |= {name: value for name, value in self._optimiser_state().items() if isinstance(value, Tensor)}
         return tensors | {"sums": self.sums}
 
@@ -116,6 +118,7 @@ class Learner:
             self.average.module.load_state_dict(_below("average.", tensors))
             self.average.updates = facts["updates"]
         self.best = _below("best.", tensors) or None
+        self.answers = _below("answers.", tensors)
         self.sums.copy_(tensors["sums"])
         self.counters = Counters(**facts["counters"])
         self.scaler.load_state_dict(facts["scaler"])

@@ -57,20 +57,23 @@ def finish(run: Run, prepared: Prepared, learner: Learner, device: str) -> Netwo
     network_file.save(run.path / "last.safetensors", learner.judged.state_dict(), card)
     network = Network(prepared.network.module.cpu().eval(), card)
     network.module.load_state_dict(weights)
-    calibrate(network, prepared, device)
+    calibrate(network, prepared, learner, device)
     network.save(run.network_path)
     return network
 
 
-def calibrate(network: Network, prepared: Prepared, device: str) -> None:
+def calibrate(network: Network, prepared: Prepared, learner: Learner, device: str) -> None:
     """Fit the card's temperature, and a threshold for each class, to the validation pictures, where there are some.
 
     Thresholds are for probabilities at that temperature, each the one with the best F1 of its class against the rest.
+    What the network said when it was validated is enough, unless it is to be judged with mirrored pictures too.
     """
-    items = prepared.index.select("validation")
-    if len(items) == 0:
+    if not learner.answers:
         return
-    said = scores(network, prepared.pictures, items, device=device, tta=prepared.recipe.tta)
-    network.card.temperature = fit_temperature(said.logits, said.labels)
-    probabilities = softmax(said.logits, network.card.temperature)
-    network.card.thresholds = best_f1_thresholds(probabilities, said.labels, network.classes)
+    logits, labels = learner.answers["logits"].numpy(), learner.answers["labels"].numpy()
+    if prepared.recipe.tta:
+        said = scores(network, prepared.pictures, prepared.index.select("validation"), device=device, tta=True)
+        logits, labels = said.logits, said.labels
+    network.card.temperature = fit_temperature(logits, labels)
+    probabilities = softmax(logits, network.card.temperature)
+    network.card.thresholds = best_f1_thresholds(probabilities, labels, network.classes)

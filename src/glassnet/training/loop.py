@@ -174,6 +174,8 @@ def validate(learner: Learner, job: Job, display: Display) -> None:
             check_loss(math.nan, now.first_loss or 0.0, job.recipe, now.step)
         if now.note(scores["score"], job.recipe.patience):
             learner.best = {name: tensor.clone() for name, tensor in learner.judged.state_dict().items()}
+        if now.stale == 0 or job.recipe.select == "last":
+            learner.answers = job.task.answers
         line |= {f"validation_{name}": value for name, value in scores.items()} | {"best": now.stale == 0}
     learner.tick()
     now.marked = now.seconds

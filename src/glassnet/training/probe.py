@@ -105,7 +105,8 @@ def record(
     line |= {"learning_rate": 0.0, "l2": probe.l2}
     shown = ""
     if len(labels):
-        found = task.judge(probe.logits(table), labels)
+        found = task.judge(torch.from_numpy(probe.logits(table)), torch.from_numpy(labels))
+        learner.answers = task.answers
         now.note(found["score"], patience=0)
         learner.best = {name: tensor.clone() for name, tensor in learner.judged.state_dict().items()}
         line |= {f"validation_{name}": value for name, value in found.items()} | {"best": True}
@@ -205,7 +206,11 @@ class _Regression:
     def fit(self, l2: float, losses: dict[float, float]) -> Probe:
         """Minimise the mean cross-entropy + l2/2 |weight|^2."""
         optimiser = torch.optim.LBFGS(
-            [self.weight, self.bias], max_iter=100, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+            [self.weight, self.bias],
+            max_iter=100,
+            tolerance_grad=1e-5,
+            tolerance_change=1e-7,
+            line_search_fn="strong_wolfe",
         )
 
         def closure() -> float:

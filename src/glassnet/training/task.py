@@ -28,6 +28,10 @@ class Task(Protocol):
     def measures(self) -> tuple[str, ...]:
         """Names of what `loss` reports beside the loss."""
 
+    @property
+    def answers(self) -> dict[str, Tensor]:
+        """What the network said in the last evaluation, for the calibration at the end."""
+
     def parts(self, batch: Any, count: int, device: torch.device) -> Iterator[tuple[Any, int]]:
         """Yield the batch on `device` in `count` parts (fewer when it is small), each with its number of items."""
 
@@ -56,6 +60,7 @@ class Classification:
         channels_last: bool = True,
     ) -> None:
         self.label_smoothing, self.class_weights, self.score = label_smoothing, class_weights, score
+        self.answers: dict[str, Tensor] = {}
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def parts(self, batch: Batch, count: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
@@ -100,12 +105,17 @@ class Classification:
             for batch in batches
             for part, _ in self.parts(batch, 1, workers.device)
         ]
-        logits = workers.gather(torch.cat([logits for logits, _ in pairs])).cpu().numpy()  # (n, K)
-        labels = workers.gather(torch.cat([labels for _, labels in pairs])).cpu().numpy()  # (n,)
+        logits = workers.gather(torch.cat([logits for logits, _ in pairs])).cpu()  # (n, K)
+        labels = workers.gather(torch.cat([labels for _, labels in pairs])).cpu()  # (n,)
         return self.judge(logits, labels)
 
-    def judge(self, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-        """Return loss, accuracy, macro_f1 and score of logits (n, K); a broken network's loss is not a number."""
+    def judge(self, said: Tensor, truth: Tensor) -> dict[str, float]:
+        """Return loss, accuracy, macro_f1 and score of logits (n, K), and keep them as the answers.
+
+        A broken network's loss is not a number.
+        """
+        self.answers = {"logits": said, "labels": truth}
+        logits, labels = said.numpy(), truth.numpy()
         if not np.isfinite(logits).all():
             return {"loss": float("nan"), "accuracy": 0.0, "macro_f1": 0.0, "score": float("-inf")}
         confusion = confusion_matrix(labels, logits.argmax(1), logits.shape[1])

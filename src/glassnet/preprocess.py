@@ -67,11 +67,13 @@ ORIENTATIONS = {
     7: (Image.Transpose.TRANSVERSE, (True, True)),
     8: (Image.Transpose.ROTATE_90, (False, True)),
 }
-THREADS_PAY = 1 << 19  # values: a smaller batch is finished before PyTorch's threads have started
+BLOCK = 1 << 17  # values that are finished at a time: half a megabyte of float32
+WORTH_RECYCLING = 1 << 19  # values: a smaller array is cheap to get anew
 RECYCLED = 3  # arrays for finished batches that are kept to be used again
 _open_lock = threading.Lock()
 _recycle_lock = threading.Lock()
-_recycled: list[npt.NDArray[np.float32]] = []
+_recycled: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
+_UNUSED = sys.getrefcount(_recycled[0])  # what an array in the list counts when nobody else holds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,22 +234,17 @@ class Preprocess:
         import torch
 
         batch = self._centre(batch)
-        rows = batch.reshape(len(batch), self.height, self.width * self.channels)
         # One row of a picture is one long vector, so the inner loop runs over width * channels values and not over 3.
         scale = np.tile(np.array([1 / (255 * std) for std in self.std], np.float32), self.width)
         offsets = [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
         shift = np.tile(np.array(offsets, np.float32), self.width)
-        if rows.device.type == "cpu" and rows.numel() < THREADS_PAY:
-            small = np.empty(rows.shape, dtype=np.float32)
-            small[...] = rows.numpy()
-            small *= scale
-            small += shift
-            out = torch.from_numpy(small)
+        shape = (len(batch), self.height, self.width * self.channels)
+        if batch.device.type == "cpu":
+            out = torch.from_numpy(_scale_and_shift(batch.numpy(), scale, shift, shape))
         else:
-            out = _empty(rows.shape, rows.device)
-            out.copy_(rows)
-            # Two roundings as above, never a fused one: a picture's input must not depend on the size of its batch.
-            out.mul_(torch.from_numpy(scale).to(rows.device)).add_(torch.from_numpy(shift).to(rows.device))
+            out = batch.reshape(shape).to(torch.float32)
+            # Two roundings as on the CPU, never a fused one: a picture's input must not depend on where it was made.
+            out.mul_(torch.from_numpy(scale).to(out.device)).add_(torch.from_numpy(shift).to(out.device))
         return out.view(len(batch), self.height, self.width, self.channels).permute(0, 3, 1, 2)
 
     def _centre(self, batch: torch.Tensor) -> torch.Tensor:
@@ -440,25 +437,40 @@ def _fill(background: tuple[int, int, int], mode: str) -> tuple[int, ...] | int:
     return background if mode == "RGB" else Image.new("RGB", (1, 1), background).convert("L").tobytes()[0]
 
 
-def _empty(shape: Sequence[int], device: torch.device) -> torch.Tensor:
-    """Return an uninitialised float32 tensor, on the CPU in memory that an earlier batch no longer needs.
+def _scale_and_shift(
+    batch: npt.NDArray[Any], scale: npt.NDArray[np.float32], shift: npt.NDArray[np.float32], shape: tuple[int, int, int]
+) -> npt.NDArray[np.float32]:
+    """Return batch * scale + shift, float32 of `shape` (N, h, w C), in blocks that fit the processor's cache.
+
+    That takes a third of the time of three passes over the whole batch, which would go through main memory.
+    """
+    out = _empty(shape)
+    block = max(1, BLOCK // max(1, shape[1] * shape[2]))
+    for start in range(0, shape[0], block):
+        part = out[start : start + block]
+        part[...] = batch[start : start + block].reshape(part.shape)
+        part *= scale
+        part += shift
+    return out
+
+
+def _empty(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return an uninitialised array, in memory that an earlier large batch no longer needs.
 
     New memory must be cleared by the kernel first, which takes longer than filling it. A tensor and all its views hold
     a reference to their array: one with no other reference than ours is free.
     """
-    import torch
-
-    if device.type != "cpu":
-        return torch.empty(tuple(shape), dtype=torch.float32, device=device)
     size = math.prod(shape)
+    if size < WORTH_RECYCLING:
+        return np.empty(shape, dtype=np.float32)
     with _recycle_lock:
         for position in range(len(_recycled)):
-            if _recycled[position].size == size and sys.getrefcount(_recycled[position]) == 2:  # the list's, the call's
-                return torch.from_numpy(_recycled[position]).view(tuple(shape))
+            if _recycled[position].size == size and sys.getrefcount(_recycled[position]) == _UNUSED:
+                return _recycled[position].reshape(shape)
         array = np.empty(size, dtype=np.float32)
         _recycled.append(array)
         del _recycled[:-RECYCLED]
-    return torch.from_numpy(array).view(tuple(shape))
+    return array.reshape(shape)
 
 
 def _check_pixels(width: int, height: int, limit: int) -> None:

@@ -44,12 +44,12 @@ def test_a_budget_by_hand() -> None:
 def test_measuring_leaves_the_first_steps_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "WARM_STEPS", 2)
     durations = iter([0.2, 0.2] + [0.01] * 100)
-    assert 0.01 <= measure(lambda: time.sleep(next(durations)), at_most=10) < 0.05
+    assert 0.01 <= measure(lambda: time.sleep(next(durations)), seconds=0.5) < 0.05
 
 
 def test_measuring_ends_in_time() -> None:
     calls: list[int] = []
-    measure(lambda: (calls.append(1), time.sleep(0.05))[1], at_most=0.06)
+    measure(lambda: (calls.append(1), time.sleep(0.05))[1], seconds=0.06)
     assert len(calls) == 2
 
 

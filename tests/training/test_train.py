@@ -187,7 +187,7 @@ def test_minutes_decide_the_steps_once(small_data: Path, tmp_path: Path) -> None
     assert planned.metrics()[-1]["step"] == plan["steps"]
     with pytest.raises(InputError, match="minutes are left for training, but a step takes"):
         short(small_data, tmp_path / "none", minutes=1e-4)
-    assert not is_run(tmp_path / "none") or not (tmp_path / "none" / "network.safetensors").exists()
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("quiet, lines", [(True, 0), (None, 2)])

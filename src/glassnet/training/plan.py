@@ -13,8 +13,8 @@ import torch
 from glassnet.errors import InputError
 from glassnet.training.recipes import Recipe
 
-MEASURE_STEPS = 12  # to time, after the first ones that also warm caches and thread pools up
 WARM_STEPS = 3
+MEASURE_SHARE = 0.03  # of a budget goes into measuring what a step takes
 SAFETY = 0.92  # share of the remaining time that is planned: machines are shared and measured steps are early ones
 MOST_EPOCHS = 5.0  # a budget stretches a recipe at most this much: more only overfits
 
@@ -62,18 +62,20 @@ def budget_steps(steps: int, seconds: float, step_seconds: float, validations: f
     return min(fit, math.ceil(steps * MOST_EPOCHS))
 
 
-def measure(step: Callable[[], None], at_most: float) -> float:
-    """Return the median duration in seconds of `step()`, called a few times within about `at_most` seconds."""
-    begin, durations = time.perf_counter(), []
-    for number in range(WARM_STEPS + MEASURE_STEPS):
+def measure(step: Callable[[], None], seconds: float) -> float:
+    """Return the mean duration in seconds of `step()`, called for about `seconds`.
+
+    The mean, not the median: on a shared machine the slow steps are part of the bill. The first steps, which also fill
+    caches and thread pools, do not count where there are others.
+    """
+    begin = time.perf_counter()
+    durations: list[float] = []
+    while len(durations) < 2 or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
         step()
-        end = time.perf_counter()
-        durations.append(end - start)
-        if end - begin > at_most and number >= 1:
-            break
+        durations.append(time.perf_counter() - start)
     timed = durations[WARM_STEPS:] or durations[1:]
-    return sorted(timed)[len(timed) // 2]
+    return sum(timed) / len(timed)
 
 
 def reseed(device: torch.device, *numbers: int) -> None:

@@ -20,7 +20,7 @@ from glassnet.training.checkpoint import Learner
 from glassnet.training.distributed import Workers
 from glassnet.training.loop import DTYPES, Job, choose_what_trains, evaluating, gradient, take_step
 from glassnet.training.optimisers import build_optimisers, set_learning_rates
-from glassnet.training.plan import Plan, budget_steps, measure, plan_steps
+from glassnet.training.plan import MEASURE_SHARE, Plan, budget_steps, measure, plan_steps
 from glassnet.training.prepare import Prepared
 from glassnet.training.recipes import Recipe
 from glassnet.training.task import Classification, balancing_weights
@@ -146,15 +146,15 @@ def make_plan(prepared: Prepared, team: Workers, *, seed: int, seconds: float | 
     if seconds is None or steps == 0:
         return plan
     begin = time.perf_counter()
-    step, validation = rehearse(prepared, plan, team)
+    step, validation = rehearse(prepared, plan, team, min(30.0, max(0.5, MEASURE_SHARE * seconds)))
     each = step + (validation / plan.validate_steps if plan.validate_steps else 0.0)
     left = seconds - (time.perf_counter() - begin)
     fit = budget_steps(steps, left, each, 2 * validation)  # the last validation, and the temperature's
     return replace(plan, steps=int(team.share(str(fit))))
 
 
-def rehearse(prepared: Prepared, plan: Plan, team: Workers) -> tuple[float, float]:
-    """Return the seconds of a step, waiting for its batch included, and of a validation, measured on a copy."""
+def rehearse(prepared: Prepared, plan: Plan, team: Workers, seconds: float) -> tuple[float, float]:
+    """Return what a step takes, waiting for its batch included, and a validation: measured on a copy for `seconds`."""
     network = copy.deepcopy(prepared.network)
     double = replace(prepared, network=network)
     job = make_job(double, plan, team, lambda line: 0)  # noqa: ARG005 - nothing is written
@@ -168,17 +168,17 @@ def rehearse(prepared: Prepared, plan: Plan, team: Workers) -> tuple[float, floa
         gradient(model, next(stream), learner, job)
         take_step(learner, job.recipe)
 
-    seconds = measure(step, at_most=30.0 if team.world == 1 else float("inf"))
+    took = measure(step, seconds if team.world == 1 else 0.0)  # several processes must take equally many steps: two
     stream.close()
     if job.validation is None:
-        return seconds, 0.0
+        return took, 0.0
     sample = np.resize(prepared.index.select("validation"), 2 * evaluation_size(prepared))
     begin = time.perf_counter()
     with evaluating(learner.module), torch.inference_mode(), job.autocast():
         batches = evaluation_batches(prepared.pictures, sample, evaluation_size(prepared))
         job.task.evaluate(learner.module, batches, replace(team, world=1))
     share = len(prepared.index.select("validation")) / team.world / len(sample)
-    return seconds, (time.perf_counter() - begin) * share
+    return took, (time.perf_counter() - begin) * share
 
 
 def endless(batches: Batches) -> Any:

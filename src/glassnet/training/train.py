@@ -98,12 +98,15 @@ def train(
         with team.in_turn():
             prepared = prepare(settings)
         display.say(prepared.choice.reason)
+        with memory_advice(prepared.recipe):
+            left = None if minutes is None else 60.0 * minutes - (time.perf_counter() - began)
+            plan = make_plan(prepared, team, seed=seed, seconds=left)
         with writing(path, team):
             if team.leads:
                 facts = {"settings": asdict(settings), "decided": prepared.decided(), "machine": describe_machine()}
-                create_run(path, prepared.recipe, prepared.index, **facts)
+                create_run(path, prepared.recipe, prepared.index, **facts, plan=asdict(plan))
             team.wait()
-            return carry_on(Run(path), prepared, team, display, began=began, predictor=predictor)
+            return carry_on(Run(path), prepared, plan, team, display, predictor)
 
 
 def resume(
@@ -121,7 +124,6 @@ def resume(
     """
     run = Run(path)
     settings = Settings(**run.facts["settings"])
-    began = time.perf_counter()
     with workers(pick_device(device or settings.device)) as team, Display(quiet=quiet or not team.leads) as display:
         set_threads(threads or run.facts["machine"]["threads"])
         with writing(run.path, team):
@@ -132,15 +134,15 @@ def resume(
             warn_of_differences(run, display)
             with team.in_turn():
                 prepared = prepare_again(settings, run.facts["decided"], run.recipe)
-            return carry_on(run, prepared, team, display, began=began, predictor=predictor)
+            plan = replace(Plan(**run.facts["plan"]), device=str(team.device))
+            return carry_on(run, prepared, plan, team, display, predictor)
 
 
 def carry_on(
-    run: Run, prepared: Prepared, team: Workers, display: Display, *, began: float, predictor: Predictor | None
+    run: Run, prepared: Prepared, plan: Plan, team: Workers, display: Display, predictor: Predictor | None
 ) -> Run:
     """Train from wherever the run stands to its end."""
     with memory_advice(prepared.recipe), Events(run.path if team.leads else None) as events:
-        plan = the_plan(run, prepared, team, began)
         learner = make_learner(prepared, team, plan.precision)
 
         def write(line: dict[str, Any]) -> int:
@@ -151,35 +153,23 @@ def carry_on(
             keep(run, prepared, learner)
             save_state(run.state_path, learner)
 
-        job = make_job(prepared, plan, team, write)
+        job, saver = make_job(prepared, plan, team, write), Saver(save)
         try:
             begin(run, prepared, learner, job, display, predictor)
-            fit(learner, job, Saver(save), display)
+            fit(learner, job, saver, display)
         except KeyboardInterrupt:
             display.say(f"interrupted; go on with: glassnet resume {run.path}")
             raise
         finally:
             display.close()
         if team.leads:
-            save_state(run.state_path, learner)
+            saver.save()
             run.network = finish(run, prepared, learner, plan.device)
-            run.record(finished=True, seconds=round(learner.counters.seconds, 3), last_step=learner.counters.step)
+            saving = {"times": saver.saves, "seconds": round(saver.seconds, 3)}  # of this sitting
+            seconds = round(learner.counters.seconds, 3)
+            run.record(finished=True, seconds=seconds, last_step=learner.counters.step, saving=saving)
         team.wait()
     return run
-
-
-def the_plan(run: Run, prepared: Prepared, team: Workers, began: float) -> Plan:
-    """Return the run's plan: made the first time, and from then on the one in run.json."""
-    settings = run.facts["settings"]
-    if "plan" in run.facts:
-        return replace(Plan(**run.facts["plan"]), device=str(team.device))
-    spent = time.perf_counter() - began
-    seconds = None if settings["minutes"] is None else 60.0 * settings["minutes"] - spent
-    plan = make_plan(prepared, team, seed=settings["seed"], seconds=seconds)
-    team.wait()  # all have read run.json without a plan
-    if team.leads:
-        run.record(plan=asdict(plan))
-    return plan
 
 
 def begin(

@@ -316,3 +316,18 @@ def test_a_file_system_without_locks_is_a_storage_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with pytest.raises(StorageError, match="cannot lock files"), FolderLock(tmp_path):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+def test_a_new_file_gets_the_usual_permissions_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    target = tmp_path / "target"
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        temporary.touch(mode=0o600)  # as safetensors does
+    assert target.stat().st_mode == plain.stat().st_mode
+    target.chmod(0o640)
+    with atomic_path(target) as temporary:
+        temporary.write_text("y")
+    assert target.stat().st_mode & 0o777 == 0o640

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -89,7 +90,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = final.with_name(f".{final.stem[:40]}-{secrets.token_hex(6)}{_PARTIAL}{final.suffix}")
     try:
         with storage_errors(target, temporary, final, final.parent):
+            temporary.touch(exist_ok=False)  # with the permissions that the user's umask gives to new files
+            mode = (final if final.exists() else temporary).stat().st_mode
             yield temporary
+            temporary.chmod(stat.S_IMODE(mode))  # some writers put a file of their own there, readable by nobody else
             replace_durably(temporary, final)
     finally:
         with suppress(OSError):  # nothing to remove after success; after a failure, that failure is the one to report

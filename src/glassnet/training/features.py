@@ -22,7 +22,7 @@ from glassnet.training.progress import Display
 Predictor = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) float32, as the preprocess makes them -> features (N, D)."""
 
-BATCH = 32  # pictures per forward pass; small enough that the activations of 224-pixel pictures stay in the cache
+BATCH = 16  # pictures per forward pass; small enough that the activations of 224-pixel pictures stay in the cache
 FLUSH_EVERY = 30.0  # seconds of computing that a kill can lose
 
 

@@ -29,7 +29,7 @@ from glassnet.training.task import Classification
 
 ROWS = 32_768  # rows of features that one product takes, so that memory stays small for large data
 REGULARISATIONS = tuple(float(value) for value in np.logspace(0, -5, 11))  # strong to weak, half a decade apart
-PATIENCE = 3  # weaker regularisations tried after the best one
+PATIENCE = 2  # weaker regularisations tried after the best one
 
 
 def probe_first(learner: Learner, prepared: Prepared, job: Job, display: Display, predictor: Predictor | None) -> None:

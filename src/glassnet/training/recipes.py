@@ -167,10 +167,8 @@ def quick() -> Recipe:
 
 
 def standard() -> Recipe:
-    """From scratch, the usual way: crops or shifts and flips, one cycle of SGD, averaged weights."""
-    return Recipe(
-        name="standard", epochs=40, batch_size=64, learning_rate=0.1, ema=0.998, shift=4, crop_scale=0.35
-    )  # fmt: skip
+    """From scratch, the usual way: random crops and mirrors, one cycle of SGD, averaged weights."""
+    return Recipe(name="standard", epochs=40, batch_size=64, learning_rate=0.1, ema=0.998, crop_scale=0.5)
 
 
 def transfer() -> Recipe:
@@ -182,7 +180,7 @@ def best() -> Recipe:
     """The best network that a pretrained one can become: the probe first, then all layers, the early ones slower."""
     return Recipe(
         name="best",
-        epochs=12,
+        epochs=8,
         batch_size=32,
         probe=True,
         optimiser="adamw",
@@ -192,11 +190,10 @@ def best() -> Recipe:
         warmup=0.1,
         layer_decay=0.8,
         clip=1.0,
-        ema=0.995,
-        crop_scale=0.35,
-        erasing=0.2,
+        ema=0.99,
+        crop_scale=0.4,
+        erasing=0.1,
         mixup=0.1,
-        cutmix=0.5,
         tta=True,
     )
 

@@ -88,6 +88,12 @@ def test_parameters_by_hand() -> None:
     assert describe("sprint_s").parameters == 32 + convolutions + 2 * (32 + 64 + 64) + 650 == 58_602
 
 
+def test_parameters_of_the_medium_one_by_hand() -> None:
+    """The stem, three stages of 64, 128, 128, and a residual convolution of 64 and one of 128 channels."""
+    convolutions = 9 * (8 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 128)
+    assert describe("sprint_m").parameters == 32 + convolutions + 2 * (64 + 64 + 128 + 128 + 128) + 1290
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels, size", [(1, 28), (3, 32), (2, 21)])
 def test_other_channels_and_sizes(name: str, channels: int, size: int) -> None:
@@ -107,7 +113,10 @@ def test_folded_network_gives_the_same_logits(name: str, pictures: Tensor) -> No
     torch.testing.assert_close(fold_batch_norm(network)(pictures), network(pictures), rtol=1e-4, atol=1e-4)
 
 
-def test_residual_begins_as_the_identity() -> None:
-    block = sprint.Residual(8)
+def test_residual_adds_to_what_came_in() -> None:
+    block = sprint.Residual(8).eval()
     features = torch.rand(2, 8, 5, 5)
+    nn.init.zeros_(block.residual.norm.weight)
     assert torch.equal(block(features), features)
+    nn.init.constant_(block.residual.norm.bias, 2.0)
+    torch.testing.assert_close(block(features), features + 2.0)

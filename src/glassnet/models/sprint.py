@@ -63,12 +63,14 @@ class Sprint(Classifier):
 
 
 class Residual(nn.Module):
-    """relu(x + batch norm of a 3x3 convolution): (N, width, H, W) -> the same shape; it begins as the identity."""
+    """relu(x + batch norm of a 3x3 convolution): (N, width, H, W) -> the same shape.
+
+    Its batch norm does not begin at zero, as is the custom: with 400 steps to learn in, that costs 0.3 points.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.residual = ConvNormAct(width, width, activation=None)
-        nn.init.zeros_(self.residual.norm.weight)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,11 +130,11 @@ def sprint(widths: Sequence[int], residuals: Sequence[int], classes: int, in_cha
 
 @register("sprint_s", title="Sprint S", paper=PAPER, preprocess=GREY_28, classes=10)
 def sprint_s(classes: int, in_channels: int) -> Sprint:
-    """Widths 32, 64, 64: one pass over 50,000 pictures in 4 seconds."""
+    """Widths 32, 64, 64: for one to three passes over the data."""
     return sprint((32, 64, 64), (0, 0), classes, in_channels)
 
 
 @register("sprint_m", title="Sprint M", paper=PAPER, preprocess=GREY_28, classes=10)
 def sprint_m(classes: int, in_channels: int) -> Sprint:
-    """Widths 64, 128, 128: one pass over 50,000 pictures in 10 seconds."""
-    return sprint((64, 128, 128), (0, 0), classes, in_channels)
+    """Widths 64, 128, 128 and a residual convolution in the first two stages: for three passes and more."""
+    return sprint((64, 128, 128), (1, 1), classes, in_channels)

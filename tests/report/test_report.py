@@ -123,14 +123,14 @@ def command(run: Run, **changes: Any) -> list[str]:
 
 def test_the_command_names_what_was_decided(tmp_path: Path) -> None:
     (tmp_path / "it's here").mkdir()
-    run = make_run(tmp_path / "it's here", recipe("quick", epochs=3, flip=0.0, nesterov=False))
+    run = make_run(tmp_path / "it's here", recipe("quick", epochs=3, flip=0.25, nesterov=False))
     words = command(run, minutes=2.0, seed=7, group_by="patient")
     assert words[:3] == ["glassnet", "train", str(tmp_path / "it's here" / "toys.npz")]
     text = " ".join(words)
     for part in (
         "--network resnet18 --arg stem=small --recipe quick",
         "--set epochs=3.0",
-        "--set flip=0.0",
+        "--set flip=0.25",
         "--set nesterov=false",
         "--set steps=77",
         "--group-by patient",

@@ -21,7 +21,9 @@ def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
 
 @pytest.fixture(scope="module")
 def found(small_data: Path) -> Finding:
-    return find_lr(small_data, network="tiny", recipe="quick", overrides={"precision": "fp32"}, steps=60, quiet=True)
+    return find_lr(
+        small_data, network="tiny", recipe="quick", overrides={"precision": "fp32"}, threads=1, steps=60, quiet=True
+    )
 
 
 def test_a_real_search(found: Finding) -> None:
@@ -33,7 +35,9 @@ def test_a_real_search(found: Finding) -> None:
 
 
 def test_the_same_seed_finds_the_same(small_data: Path, found: Finding) -> None:
-    again = find_lr(small_data, network="tiny", recipe="quick", overrides={"precision": "fp32"}, steps=60, quiet=True)
+    again = find_lr(
+        small_data, network="tiny", recipe="quick", overrides={"precision": "fp32"}, threads=1, steps=60, quiet=True
+    )
     assert again == found
 
 

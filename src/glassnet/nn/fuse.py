@@ -7,6 +7,7 @@ weights and bias can carry: w' = w gamma / sqrt(var + eps), b' = beta + (b - mea
 from __future__ import annotations
 
 import copy
+from types import UnionType
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ def fold_batch_norm(module: nn.Module) -> torch.fx.GraphModule:
             graph_module.set_submodule(source.target, fused)
             node.replace_all_uses_with(source)
             graph_module.graph.erase_node(node)
+    _rectify_in_place(graph_module, layers)
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     graph_module.requires_grad_(False)
@@ -55,7 +57,17 @@ def fold_batch_norm(module: nn.Module) -> torch.fx.GraphModule:
     return graph_module
 
 
-def _is(node: Any, layers: dict[str, nn.Module], kind: type[nn.Module]) -> bool:
+def _rectify_in_place(graph_module: torch.fx.GraphModule, layers: dict[str, nn.Module]) -> None:
+    """Let each rectifier that alone reads a convolution overwrite it: a fifth of a MobileNet's time is new memory."""
+    for node in graph_module.graph.nodes:
+        source: Any = node.args[0] if node.args else None
+        if _is(node, layers, nn.ReLU | nn.ReLU6) and _is(source, layers, nn.Conv2d) and len(source.users) == 1:
+            rectifier = layers[node.target]
+            assert isinstance(rectifier, nn.ReLU | nn.ReLU6)
+            rectifier.inplace = True
+
+
+def _is(node: Any, layers: dict[str, nn.Module], kind: type[nn.Module] | UnionType) -> bool:
     if not isinstance(node, torch.fx.Node) or node.op != "call_module":
         return False
     return isinstance(layers[str(node.target)], kind)

@@ -65,7 +65,8 @@ class Sprint(Classifier):
 class Residual(nn.Module):
     """relu(x + batch norm of a 3x3 convolution): (N, width, H, W) -> the same shape.
 
-    Its batch norm does not begin at zero, as is the custom: with 400 steps to learn in, that costs 0.3 points.
+    Its batch norm does not begin at zero, as is the custom: with 400 steps to learn in, that cost 0.3 points on
+    held-out pictures (n = 3).
     """
 
     def __init__(self, width: int) -> None:

@@ -199,33 +199,39 @@ def best() -> Recipe:
 
 
 def sprint() -> Recipe:
-    """For `sprint_s` and pictures of about 28x28, in seconds: 90 % on Fashion-MNIST, 99 % on MNIST."""
+    """For `sprint_s` and pictures of about 28x28, in seconds: meant for 90 % on Fashion-MNIST, 99 % on MNIST."""
     return Recipe(
         name="sprint",
-        steps=400,  # fixed, not epochs: about one pass over 51,000 pictures
+        steps=420,  # fixed, not epochs: about one pass over 51,000 pictures
         batch_size=128,
         validate_every=0,  # the last weights count, so that nothing is chosen and one validation is enough
         select="last",
-        optimiser="muon",  # 0.4 points more than SGD in the same 1,200 steps
+        optimiser="muon",  # held out, after 1,200 steps of a wider net: 92.7 % against 92.3 % with SGD (n = 2)
         learning_rate=0.3,
         muon_learning_rate=0.1,
         schedule="triangular",
-        flip=0.0,  # in one pass no picture is seen twice, so none needs to look different
+        flip=0.0,  # in one pass hardly a picture is seen twice, so none needs to look different
     )
 
 
 def sprint_digits() -> Recipe:
-    """For `sprint_s` and pictures that have no mirror image, in a quarter of a minute: 99.4 % on MNIST."""
+    """For `sprint_s` and pictures without a mirror image, in half a minute: meant for 99.4 % on MNIST."""
     return sprint().replace(name="sprint_digits", steps=1400, shift=1)
 
 
 def sprint_minute() -> Recipe:
-    """For `sprint_m` and pictures of about 28x28, in a minute: 92 % on Fashion-MNIST."""
+    """For `sprint_m` and pictures of about 28x28, in about a minute: meant for 92 % on Fashion-MNIST."""
     return sprint().replace(name="sprint_minute", steps=1200, flip=0.5)
 
 
+def sprint_minutes() -> Recipe:
+    """For `sprint_m` and pictures of about 28x28, in a few minutes: meant for 93 % on Fashion-MNIST."""
+    return sprint_minute().replace(name="sprint_minutes", steps=4800, erasing=0.3)
+
+
 _NAMED: dict[str, Callable[[], Recipe]] = {
-    function.__name__: function for function in (quick, standard, best, transfer, sprint, sprint_digits, sprint_minute)
+    function.__name__: function
+    for function in (quick, standard, best, transfer, sprint, sprint_digits, sprint_minute, sprint_minutes)
 }
 
 

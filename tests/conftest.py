@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with real data: `$GLASSNET_DATA`, else `../shared/data` beside the repository; skipped where missing."""
+    """The folder with real data: `$GLASSNET_DATA`, else `../shared/data` beside the repository; else a skip."""
     folder = Path(os.environ.get("GLASSNET_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set GLASSNET_DATA to its folder")

@@ -32,6 +32,8 @@ def index(side: int, channels: int = 3, items: int = 30) -> Index:
         (index(300), False, {}, "resnet18", "standard", False),
         (index(32), True, {}, "resnet18", "quick", False),
         (index(28, channels=1), True, {}, "sprint_s", "quick", False),
+        (index(28, channels=1), True, {"recipe_name": "sprint_minute"}, "sprint_m", "sprint_minute", False),
+        (index(28), True, {"recipe_name": "sprint", "network": "lenet5"}, "lenet5", "sprint", False),
         (index(300), True, {"network": "vgg11"}, "vgg11", "standard", False),
         (index(300), True, {"network": "mobilenet_v2", "recipe_name": "quick"}, "mobilenet_v2", "quick", False),
         (index(28), True, {"pretrained": True}, "efficientnet_lite0", "transfer", True),

@@ -48,10 +48,13 @@ def choose(
     """
     pictures = _describe(index)
     given = dict(arguments or {})
+    asked = None if recipe_name is None else recipe(recipe_name)
     if start_from is not None:
         name, why = start_from, "it goes on from your network"
     elif network is not None:
         name, why = network, "you chose it"
+    elif asked is not None and asked.network and not pretrained:
+        name, why = asked.network, "the recipe was tuned with it"
     elif pretrained or (not is_small(index) and weights_installed()):
         name, pretrained, why = PRETRAINED, True, "trained on ImageNet, so few photos suffice"
     elif is_small(index):
@@ -60,8 +63,8 @@ def choose(
     else:
         name, why = "resnet18", "no pretrained weights are installed (extra: pretrained), so it learns from scratch"
     trained = pretrained or start_from is not None
-    chosen = recipe(recipe_name or _recipe_name(index, trained, minutes))
-    if network is None and not trained and not is_small(index) and chosen.size == 0:
+    chosen = asked or recipe(_recipe_name(index, trained, minutes))
+    if network is None and name != chosen.network and not trained and not is_small(index) and chosen.size == 0:
         chosen = chosen.replace(size=SCRATCH_SIZE)
     weights = " with ImageNet weights" if pretrained else ""
     reason = f"{name}{weights}, recipe {chosen.name}: {pictures}; {why}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -89,13 +89,13 @@ def test_importing_glassnet_and_its_command_line_loads_neither_torch_nor_numpy()
 
 
 def test_help_answers_quickly() -> None:
-    command = [sys.executable, "-m", "glassnet", "--help"]
     seconds = []
-    for _ in range(5):  # the best of five: the machine may be busy, the program may not be slow
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.4, f"glassnet --help took {min(seconds):.2f} s"
+    for _ in range(5):  # the best of five, in processor time: the machine may be busy, the program may not be slow
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "glassnet", "--help"], check=True, capture_output=True)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 0.4, f"glassnet --help took {min(seconds):.2f} s of processor time"
 
 
 def test_the_public_surface() -> None:

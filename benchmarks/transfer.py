@@ -8,7 +8,7 @@ the test pictures are judged once at the end. The probe draws no random numbers 
 
     python benchmarks/transfer.py [--rounds 3] [--best]      # --best: also the recipe `best`, up to 25 minutes
 
-The pictures are looked for in $GLASSNET_DATA/clothing or ../shared/data/clothing. Writes benchmarks/results/transfer.md.
+The pictures are looked for in $GLASSNET_DATA/clothing, else ../shared/data/clothing. Writes results/transfer.md.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def markdown(runs: dict[str, list[dict[str, Any]]]) -> str:
         accuracy = statistics.mean(run["accuracy"] for run in found)
         validation = statistics.mean(run["validation"] for run in found)
         lines.append(
-            f"| {name} | {len(found)} | {accuracy:.1%} | {validation:.1%} | {statistics.median(seconds):.1f} ({every}) | "
-            f"{training:.1f} |"
+            f"| {name} | {len(found)} | {accuracy:.1%} | {validation:.1%} | "
+            f"{statistics.median(seconds):.1f} ({every}) | {training:.1f} |"
         )
     lines += ["", f"Machine and versions: {json.dumps(machine)}. {datetime.now(UTC):%Y-%m-%d}.", ""]
     lines += ["The first lines of `benchmarks/transfer.py` say what the times include.", ""]

@@ -194,8 +194,9 @@ def test_dct_reduces_large_pictures_only() -> None:
 
 
 def same(preprocess: Preprocess, data: bytes, expected: np.ndarray, within: int = 0) -> None:
-    difference = abs(preprocess.intermediate(data).astype(int) - expected.astype(int))
-    assert difference.max() <= within
+    found = preprocess.intermediate(data)
+    assert found.shape == expected.shape, "else broadcasting would compare what is not the same picture"
+    assert abs(found.astype(int) - expected.astype(int)).max() <= within
 
 
 def test_grey_and_colour_become_each_other() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from glassnet.nn.convolution import Conv2d
 from glassnet.nn.layers import Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
 
 
@@ -65,7 +66,7 @@ def test_a_plain_tracer_takes_conv2d_same_for_any_size() -> None:
     assert traced(torch.zeros(1, 1, 9, 7)).shape == (1, 1, 5, 4)
 
 
-@pytest.mark.parametrize("padding, first", [("half", nn.Conv2d), ("same", Conv2dSame)])
+@pytest.mark.parametrize("padding, first", [("half", Conv2d), ("same", Conv2dSame)])
 def test_conv_norm_act_is_its_three_parts(padding: str, first: type[nn.Module]) -> None:
     block = ConvNormAct(3, 8, 3, stride=2, padding=padding, activation=nn.ReLU6)
     assert [type(layer) for layer in block] == [first, nn.BatchNorm2d, nn.ReLU6]

@@ -19,7 +19,7 @@ from glassnet.errors import InputError, NetworkFileError, UnknownName
 from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
 from glassnet.models.pretrained import has_weights, imagenet_classes, load_pretrained, origin
 from glassnet.models.registry import Classifier, create, default_preprocess, names
-from glassnet.nn.device import pick_device, versions
+from glassnet.nn.device import pick_device, reuse_memory, versions
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.trace import Trace, trace
 from glassnet.preprocess import Preprocess
@@ -121,6 +121,7 @@ class Network:
         chosen = pick_device(device)
         key = (chosen, [_version(tensor) for tensor in self.module.state_dict(keep_vars=True).values()])
         if self._folded is None or self._folded[0] != key:
+            reuse_memory()
             folded = fold_batch_norm(self.module).to(chosen)
 
             def predict(images: Tensor) -> Tensor:

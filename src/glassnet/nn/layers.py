@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glassnet.nn.arithmetic import same_padding
+from glassnet.nn.convolution import Conv2d
 
 
 def conv2d_same(
@@ -85,7 +86,7 @@ class ConvNormAct(nn.Sequential):
             self.conv = Conv2dSame(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
         else:
             half = kernel_size // 2
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, half, groups=groups, bias=False)
+            self.conv = Conv2d(in_channels, out_channels, kernel_size, stride, half, groups=groups, bias=False)
         self.norm = norm(out_channels)
         if activation is not None:
             self.act = activation()
@@ -107,5 +108,5 @@ class GlobalMaxPool(nn.Module):
         return x.amax((2, 3))
 
 
-LEAVES: tuple[type[nn.Module], ...] = (Conv2dSame, GlobalAveragePool, GlobalMaxPool)
+LEAVES: tuple[type[nn.Module], ...] = (Conv2d, Conv2dSame, GlobalAveragePool, GlobalMaxPool)
 """Modules of ours that a trace shows as one layer."""

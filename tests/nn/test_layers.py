@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.fx
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from glassnet.nn.arithmetic import same_padding
 from glassnet.nn.convolution import Conv2d
 from glassnet.nn.layers import Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
 
@@ -58,6 +60,22 @@ def test_conv2d_same_keeps_its_bias_groups_and_dilation() -> None:
     expected.load_state_dict(layer.state_dict())
     x = torch.randn(2, 4, 9, 9)
     torch.testing.assert_close(layer(x), expected(x))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 9), (9, 8), (9, 9), (3, 4)])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_a_depthwise_same_convolution_pads_its_filter_and_not_the_picture(size: tuple[int, int], kernel: int) -> None:
+    torch.manual_seed(0)
+    layer = Conv2dSame(4, 4, kernel, stride=2, groups=4)
+    x = torch.randn(2, 4, *size, requires_grad=True)
+    sides = [same_padding(length, kernel, 2) for length in reversed(size)]
+    expected = F.conv2d(F.pad(x, [side for pair in sides for side in pair]), layer.weight, layer.bias, 2, 0, 1, 4)
+    out = layer(x)
+    torch.testing.assert_close(out, expected)
+    for mine, plain in zip(
+        *(torch.autograd.grad(y.square().sum(), (x, layer.weight)) for y in (out, expected)), strict=True
+    ):
+        torch.testing.assert_close(mine, plain)
 
 
 def test_a_plain_tracer_takes_conv2d_same_for_any_size() -> None:

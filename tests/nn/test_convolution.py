@@ -6,10 +6,11 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glassnet.nn import convolution
-from glassnet.nn.convolution import Conv2d
+from glassnet.nn.convolution import Conv2d, depthwise
 
 
 @pytest.fixture
@@ -60,6 +61,41 @@ def test_under_autocast_it_takes_the_product_for_many_channels_on_few_positions(
     assert len(taken) == 1
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("stride", [1, 2, (2, 1)])
+@pytest.mark.parametrize("sides", [(1, 1, 1, 1), (0, 1, 0, 1), (1, 2, 2, 2), (2, 0, 0, 0)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_depthwise_convolution_equals_the_padded_one(
+    stride: int | tuple[int, int], sides: convolution.Sides, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 9, 8).to(dtype).requires_grad_()
+    weight, bias = torch.randn(5, 1, 3, 3).to(dtype).requires_grad_(), torch.randn(5).to(dtype).requires_grad_()
+    pair = (stride, stride) if isinstance(stride, int) else stride
+    out = depthwise(x, weight, bias, pair, sides)
+    expected = F.conv2d(F.pad(x.double(), sides), weight.double(), bias.double(), pair, 0, 1, 5)
+    tolerance = {"rtol": 0.02, "atol": 0.1} if dtype == torch.bfloat16 else {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(out.double(), expected, **tolerance)
+    dz = torch.randn_like(expected).to(dtype)
+    ours = torch.autograd.grad(out, (x, weight, bias), dz)
+    theirs = torch.autograd.grad(expected, (x, weight, bias), dz.double())
+    for mine, plain in zip(ours, theirs, strict=True):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine.double(), plain.double(), **tolerance)
+    with torch.no_grad():
+        torch.testing.assert_close(depthwise(x, weight, bias, pair, sides).double(), expected, **tolerance)
+
+
+def test_a_depthwise_layer_learns_the_same_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    ours = Conv2d(6, 6, 3, 2, 1, groups=6)
+    x = torch.randn(4, 6, 9, 8)
+    expected = gradients(copy.deepcopy(ours), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gradients(ours, x)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.03 * float(other.abs().max()))
 
 
 def test_elsewhere_it_is_torchs_own(taken: list[int]) -> None:

@@ -112,7 +112,10 @@ def input_preprocess(index: Index, choice: Choice, trained: Preprocess | None = 
     elif trained is None and is_small(index) and min(base.height, base.width) > SMALL:
         height, width = (max(32, int(side)) for side in np.median(index.sizes, axis=0))
         base = replace(base, height=height, width=width, crop=1.0, resize="squash")
-    if float(np.median(index.sizes.min(axis=1))) >= LARGE * max(base.store_height, base.store_width):
+    short = float(np.median(index.sizes.min(axis=1)))
+    if max(base.height, base.width) <= short < max(base.store_height, base.store_width):
+        base = replace(base, crop=1.0)  # the centre crop would enlarge the pictures only to cut their edges off
+    if short >= LARGE * max(base.store_height, base.store_width):
         base = replace(base, decode="dct")
     return base
 

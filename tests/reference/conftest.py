@@ -24,9 +24,3 @@ def torch_says() -> TorchSays:
         return y.detach().numpy(), [tensor.grad.numpy() for tensor in tensors if tensor.grad is not None]
 
     return say
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> None:
-    """Arrays this small are slower on several threads."""
-    torch.set_num_threads(1)

@@ -89,7 +89,7 @@ def test_groups_by_hand() -> None:
 # --- torch ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(1, 2), small, small, small, sizes, kernels, pairs, st.tuples(*[st.integers(0, 3)] * 2), pairs, st.data()
 )

@@ -30,11 +30,10 @@ def dropout_forward(
         raise ValueError(f"the dropout rate is {rate}; expected 0 <= rate < 1")
     if (mask is None) == (generator is None):
         raise ValueError("dropout needs a mask or a generator to draw one with, and not both")
-    if generator is not None:
-        mask = generator.random(a.shape) >= rate
-    if mask is None or mask.shape != a.shape:
-        raise ValueError(f"a mask {np.shape(mask)} does not fit an input {a.shape}")
-    factor = np.asarray(mask, a.dtype) / a.dtype.type(1 - rate)  # 0 or 1 / (1 - rate)
+    stays = np.asarray(mask if generator is None else generator.random(a.shape) >= rate)
+    if stays.shape != a.shape:
+        raise ValueError(f"a mask {stays.shape} does not fit an input {a.shape}")
+    factor = stays / a.dtype.type(1 - rate)  # 0 or 1 / (1 - rate), in the precision of a
     return a * factor, factor
 
 

@@ -22,7 +22,7 @@ def max_pooling_forward(
 
     a[n, c, y, x] = max over i, j of P[n, c, y s + i d, x s + j d], with P padded by minus infinity, which never wins.
     Without `stride` the windows lie side by side. The winner is remembered as its number i * J + j; of equal values
-    the first, in reading order, wins.
+    the first, in reading order, wins. (A dilated window that meets nothing but padding gives minus infinity.)
     """
     stride = kernel if stride is None else stride
     padded, sides, positions = slide(a_prev, kernel, stride, padding, dilation, fill=-np.inf)
@@ -64,9 +64,7 @@ def average_pooling_forward(
     padded, sides, positions = slide(a_prev, kernel, stride, padding)
     real, _, _ = slide(np.ones_like(a_prev[:1, :1]), kernel, stride, padding, fill=float(count_include_pad))
     total = np.stack([padded[:, :, rows, columns] for rows, columns in positions.values()]).sum(0)
-    count = np.stack([real[:, :, rows, columns] for rows, columns in positions.values()]).sum(
-        0
-    )
+    count = np.stack([real[:, :, rows, columns] for rows, columns in positions.values()]).sum(0)
     return total / count, (count, padded.shape, positions, sides)
 
 

@@ -199,6 +199,13 @@ def test_the_backward_step_is_the_transposed_map(setting: dict[str, Any]) -> Non
         ((1, 4, 5, 5), (3, 2, 3, 3), 3, {"groups": 2}, "3 filters do not go into 2 groups"),
         ((1, 2, 5, 5), (3, 2, 3, 3), 1, {}, r"with a bias \(1,\)"),
         ((1, 2, 4, 9), (3, 2, 3, 3), 3, {"dilation": 2}, "a kernel of 5 does not fit a padded input of 4"),
+        (
+            (1, 2, 4, 9),
+            (3, 2, 3, 3),
+            3,
+            {"stride": (1, 0)},
+            r"stride \(1, 0\) and dilation \(1, 1\) must all be at least 1",
+        ),
         ((1, 2, 4, 9), (3, 2, 3, 3), 3, {"padding": "full"}, "padding is 'full'; expected a number, 2 or 4 numbers"),
         ((1, 2, 4, 9), (3, 2, 3, 3), 3, {"padding": (1, 2, 3)}, r"padding is \(1, 2, 3\)"),
     ],

@@ -135,3 +135,8 @@ def test_local_response_norms_gradient_is_what_finite_differences_say(n: int) ->
     _, cache = local_response_norm_forward(a, n, alpha=0.3)
     gradient = local_response_norm_backward(db, cache)
     assert_gradient(lambda: float((db * local_response_norm_forward(a, n, alpha=0.3)[0]).sum()), a, gradient)
+
+
+def test_a_window_of_no_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="n is 0; expected at least 1 channel"):
+        local_response_norm_forward(np.zeros((1, 3, 2, 2)), 0)

@@ -1,8 +1,8 @@
 """Convolution: the same small filter looks at every place of the picture.
 
 As in every framework the kernel is not flipped, so the mathematician calls it cross-correlation (Goodfellow, Bengio,
-Courville 2016, Deep Learning, section 9.1; the gradients: section 9.5). Groups, which keep the
-channels apart, come from Krizhevsky, Sutskever and Hinton 2012, section 3.5.
+Courville 2016, Deep Learning, section 9.1; the gradients: section 9.5). Groups keep the channels apart (Krizhevsky,
+Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks", section 3.5).
 """
 
 from __future__ import annotations
@@ -54,13 +54,19 @@ def convolution_backward(dz: Floats, cache: Cache) -> tuple[Floats, Floats, Floa
 
     Read off the forward formula what each number takes part in, and add up dz times the factor beside it:
 
-    b[m] is added to every z[n, m, y, x]:                          db[m] = sum over n, y, x of dz[n, m, y, x]
-    W[m, c, i, j] meets one pixel of every window:       dW[m, c, i, j] = sum over n, y, x of
-                                                          dz[n, m, y, x] * P[n, c, y s + i d, x s + j d]
-    P[n, c, y s + i d, x s + j d] met W[m, c, i, j]:      dP[n, c, y s + i d, x s + j d] gains, for every m, i, j,
-                                                          dz[n, m, y, x] * W[m, c, i, j]
+    b[m] was added to z[n, m, y, x] for all n, y, x:
 
-    A pixel lies in several windows, so dP collects (`+=`) over i and j. The padding is constant: its share of dP goes.
+        db[m] = sum over n, y, x of dz[n, m, y, x]
+
+    W[m, c, i, j] met one pixel of every window:
+
+        dW[m, c, i, j] = sum over n, y, x of dz[n, m, y, x] * P[n, c, y s + i d, x s + j d]
+
+    P[n, c, y s + i d, x s + j d] met W[m, c, i, j] on the way to z[n, m, y, x], for all m, y, x, i, j that lead to it:
+
+        dP[n, c, y s + i d, x s + j d] += dz[n, m, y, x] * W[m, c, i, j]
+
+    and da_prev is dP without the padding, which is constant.
     """
     P, F, positions, sides = cache
     groups, filters = F.shape[:2]

@@ -102,6 +102,8 @@ def local_response_norm_forward(
 
     at each pixel; channels that do not exist are left out. As in the paper alpha is not divided by n (torch divides).
     """
+    if n < 1:
+        raise ValueError(f"n is {n}; expected at least 1 channel to look at")
     s = k + alpha * _neighbours(a**2, n // 2, (n - 1) // 2)
     return a * s**-beta, (a, s, n, alpha, beta)
 

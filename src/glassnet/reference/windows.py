@@ -37,6 +37,8 @@ def slide(
     if a.ndim != 4:
         raise ValueError(f"the input has shape {a.shape}; expected (N, C, H, W)")
     kernel, stride, dilation = pair(kernel), pair(stride), pair(dilation)
+    if min(*kernel, *stride, *dilation) < 1:
+        raise ValueError(f"kernel {kernel}, stride {stride} and dilation {dilation} must all be at least 1")
     sides = padding_sides(a.shape[2:], kernel, stride, padding, dilation)
     padded = np.pad(a, ((0, 0), (0, 0), sides[:2], sides[2:]), constant_values=fill)
     slices: list[list[slice]] = []  # for rows and for columns: one slice for each position of the kernel

@@ -3,6 +3,7 @@
 Nothing here is fast and nothing else in glassnet uses it. It is for whoever wants to check a framework's gradient with
 a pencil, and for the tests that hold glassnet's layers to the formulas. It imports only NumPy.
 
+    arrays.py             what an array may hold
     windows.py            where a kernel looks: padding, stride, dilation
     convolution.py        convolution in groups
     pooling.py            maximum and average

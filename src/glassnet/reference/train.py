@@ -20,7 +20,7 @@ def train_lenet5(
     *,
     epochs: int = 10,
     batch_size: int = 64,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.02,
     momentum: float = 0.9,
     seed: int = 0,
     after_epoch: Callable[[int, float, Parameters], None] | None = None,

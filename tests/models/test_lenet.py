@@ -88,7 +88,7 @@ def test_the_network_of_1998_learns_by_cross_entropy() -> None:
     torch.manual_seed(0)
     network = create("lenet5_1998", classes=10, in_channels=1)
     images, labels = small_batch()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.03, momentum=0.9)
     losses = []
     for _ in range(25):
         loss = F.cross_entropy(network(images), labels)

@@ -150,7 +150,7 @@ def test_fresh_logits_are_moderate_and_gradients_reach_the_first_layer(name: str
     logits = network(torch.randn(4, 3, side(name), side(name)))
     logits.square().mean().backward()
     gradient = next(parameter for parameter in network.parameters() if parameter.requires_grad).grad
-    assert (logits - logits.mean(1, keepdim=True)).abs().max() < 30  # softmax sees differences only
+    assert logits.abs().max() < 30
     assert gradient is not None
     assert gradient.isfinite().all()
 

@@ -60,7 +60,7 @@ def _dense(in_features: int, out_features: int) -> nn.Sequential:
 
 
 class RadialBasisClassifier(Classifier):
-    """A classifier whose head measures distances to fixed codes: the logits are minus half their squares."""
+    """A classifier whose head measures distances to fixed codes: the nearest one has the largest logit."""
 
     head: RadialBasisOutput  # type: ignore[assignment]
 

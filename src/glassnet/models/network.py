@@ -65,6 +65,7 @@ class Network:
             raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
         build = load_pretrained if pretrained else create
         module = build(name, classes=len(classes), in_channels=preprocess.channels, **arguments)
+        arguments = {**arguments, **module.changed_arguments}
         return cls(module, _card(name, classes, preprocess, arguments, origin(name) if pretrained else None))
 
     @classmethod
@@ -109,8 +110,13 @@ class Network:
         module = copy.deepcopy(self.module)
         if tuple(classes) != self.classes:
             module.replace_head(len(classes))
-        card = _card(self.card.architecture, classes, self.preprocess, self.card.arguments, parent)
-        return Network(module, card)
+        arguments = {**self.card.arguments, **module.changed_arguments}
+        return Network(module, _card(self.card.architecture, classes, self.preprocess, arguments, parent))
+
+    def linearise_head(self) -> None:
+        """Make the logits linear in the body's features, for a linear probe; most networks' are so already."""
+        self.module.linearise_head()
+        self.card.arguments.update(self.module.changed_arguments)
 
     def predictor(self, device: str | torch.device = "auto") -> Predictor:
         """Return a fast function from images (N, C, H, W) float32 to logits (N, K), both on `device`.

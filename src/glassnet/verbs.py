@@ -62,7 +62,7 @@ def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
     return run
 
 
-def load(target: str | Path, *, pretrained: bool = False) -> Network:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
     """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
 
     Raises:
@@ -77,7 +77,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     split: str = "test",
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     tta: bool = False,
     batch_size: int = 64,
     device: str = "auto",
@@ -121,7 +121,7 @@ def predict(
     pictures: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     tta: bool = False,
     batch_size: int = 32,
     device: str = "auto",

@@ -17,7 +17,14 @@ from glassnet import card as network_file
 from glassnet.card import Card, load_tensors
 from glassnet.errors import InputError, NetworkFileError, UnknownName
 from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
-from glassnet.models.pretrained import has_weights, imagenet_classes, load_pretrained, origin
+from glassnet.models.pretrained import (
+    find_source,
+    has_weights,
+    imagenet_classes,
+    load_pretrained,
+    trained_arguments,
+    trained_preprocess,
+)
 from glassnet.models.registry import Classifier, create, default_preprocess, names
 from glassnet.nn.device import pick_device, versions
 from glassnet.nn.fuse import fold_batch_norm
@@ -51,21 +58,29 @@ class Network:
         *,
         preprocess: Preprocess | None = None,
         in_channels: int | None = None,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         **arguments: Any,
     ) -> Network:
         """Return the registered network `name` for `classes`, its weights fresh (torch's seed decides) or `pretrained`.
 
-        `preprocess` defaults to the one the network was designed for, at `in_channels`. Pretrained weights get a fresh
-        head. Raises `UnknownName`, `InputError`, or `MissingExtra` where the weights' package is not installed.
+        `pretrained` is True for the best weights known, or the name of a source, as in "torchvision"; they get a fresh
+        head. `preprocess` defaults to the one the network was designed for, or its weights were trained with, at
+        `in_channels`. Raises `UnknownName`, `InputError`, or `MissingExtra` or `DownloadError` where the weights cannot
+        be had.
         """
-        _check_classes(classes)
+        check_classes(classes)
+        if pretrained:
+            arguments = trained_arguments(find_source(name, pretrained), arguments)
+            preprocess = preprocess or trained_preprocess(name, pretrained, in_channels=in_channels)
         preprocess = preprocess or default_preprocess(name, in_channels=in_channels, **arguments)
         if in_channels not in (None, preprocess.channels):
             raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
-        build = load_pretrained if pretrained else create
-        module = build(name, classes=len(classes), in_channels=preprocess.channels, **arguments)
-        return cls(module, _card(name, classes, preprocess, arguments, origin(name) if pretrained else None))
+        shape = {"classes": len(classes), "in_channels": preprocess.channels}
+        if not pretrained:
+            return cls(create(name, **shape, **arguments), new_card(name, classes, preprocess, arguments, None))
+        module = load_pretrained(name, pretrained=pretrained, **shape, **arguments)
+        parent = find_source(name, pretrained).origin
+        return cls(module, new_card(name, classes, preprocess, arguments, parent))
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -105,11 +120,11 @@ class Network:
 
         The card starts anew but for the architecture and the preprocess; `parent` says where the weights are from.
         """
-        _check_classes(classes)
+        check_classes(classes)
         module = copy.deepcopy(self.module)
         if tuple(classes) != self.classes:
             module.replace_head(len(classes))
-        card = _card(self.card.architecture, classes, self.preprocess, self.card.arguments, parent)
+        card = new_card(self.card.architecture, classes, self.preprocess, self.card.arguments, parent)
         return Network(module, card)
 
     def predictor(self, device: str | torch.device = "auto") -> Predictor:
@@ -182,8 +197,10 @@ class Network:
         return reader.stream(as_pictures(images))
 
 
-def load_network(target: str | Path, *, pretrained: bool = False) -> Network:
+def load_network(target: str | Path, *, pretrained: bool | str = False) -> Network:
     """Return the network that `target` means: a run folder, a network file, or with `pretrained` a registry name.
+
+    `pretrained` is True for the best weights known, or the name of their source ("torchvision").
 
     Raises `NetworkFileError` for a missing or bad file, `UnknownName` for a name that is none of the three, and
     `InputError` for a registered name without `pretrained`: such a network has learnt nothing yet.
@@ -201,7 +218,7 @@ def load_network(target: str | Path, *, pretrained: bool = False) -> Network:
     if not pretrained:
         advice = "use pretrained weights (--pretrained)" if has_weights(name) else "train it first"
         raise InputError(f"{name!r} is a registered network that has learnt nothing yet; {advice}, or name a run")
-    return _pretrained(name)
+    return _pretrained(name, pretrained)
 
 
 def _version(tensor: Tensor) -> tuple[int, int]:
@@ -209,11 +226,12 @@ def _version(tensor: Tensor) -> tuple[int, int]:
     return id(tensor), 0 if tensor.is_inference() else tensor._version
 
 
-def _pretrained(name: str) -> Network:
+def _pretrained(name: str, pretrained: bool | str) -> Network:
     """Return the network `name` with trained weights and the head and class names they were trained with."""
-    preprocess = default_preprocess(name)
-    module = load_pretrained(name, in_channels=preprocess.channels)
-    return Network(module, _card(name, imagenet_classes(), preprocess, {}, origin(name)))
+    source = find_source(name, pretrained)
+    module = load_pretrained(name, pretrained=pretrained)
+    arguments = trained_arguments(source, {})
+    return Network(module, new_card(name, imagenet_classes(), source.preprocess, arguments, source.origin))
 
 
 def _file_in(run: Path) -> Path:
@@ -225,9 +243,10 @@ def _file_in(run: Path) -> Path:
     return file
 
 
-def _card(
+def new_card(
     name: str, classes: Sequence[str], preprocess: Preprocess, arguments: dict[str, Any], parent: str | None
 ) -> Card:
+    """Return the card of the registered network `name`, with nothing measured yet; `parent` says where it is from."""
     return Card(
         architecture=name,
         arguments={**arguments, "in_channels": preprocess.channels},
@@ -238,7 +257,8 @@ def _card(
     )
 
 
-def _check_classes(classes: Sequence[str]) -> None:
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise `InputError` unless `classes` are names, at least one and each once."""
     if isinstance(classes, str) or not all(isinstance(name, str) and name for name in classes):
         raise InputError(f"classes is {classes!r}; expected a sequence of names")
     if len(set(classes)) != len(classes):

@@ -1,0 +1,90 @@
+"""Networks from the files of others, and back: a state dict and its layout become a network file, and the reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glassnet.errors import InputError
+from glassnet.models.foreign import Layout, read_tensors, write_tensors
+from glassnet.models.layouts import layout as find_layout
+from glassnet.models.layouts import layouts
+from glassnet.models.network import Network, check_classes, new_card
+from glassnet.models.pretrained import imagenet_classes
+from glassnet.models.registry import create
+
+
+def import_network(
+    path: str | Path,
+    name: str,
+    *,
+    layout: str | None = None,
+    classes: Sequence[str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Network:
+    """Return the registered network `name` with the weights of the file at `path`, which somebody else wrote.
+
+    layout: whose names the file's tensors have; None finds out. classes: the names of its classes, in the head's order;
+    None is for ImageNet's 1000. arguments: the network's own. The card gets the preprocess that the layout's weights
+    are usually trained with.
+
+    Raises:
+        NetworkFileError: the file cannot be read, or has a tensor too many, too few or of another shape.
+        UnknownName, InputError: an unknown network or layout, arguments that the layout contradicts, or classes that
+            are not as many as the head has.
+    """
+    tensors = read_tensors(path)
+    chosen = find_layout(name, layout) if layout else _recognise(name, tensors, str(path))
+    given = {**chosen.arguments, **(arguments or {})}
+    chosen.check_arguments(given)
+    with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
+        count = chosen.classes(create(name, **given), tensors) or 1000
+        module = create(name, classes=count, **given)
+    ours = chosen.to_ours(module, tensors, str(path))
+    names = _class_names(classes, count)
+    module = module.to_empty(device="cpu")
+    module.load_state_dict(ours)
+    card = new_card(name, names, chosen.preprocess, given, f"{Path(path).name}, {chosen.about}")
+    return Network(module, card)
+
+
+def export_network(network: Network, path: str | Path, layout: str) -> Layout:
+    """Write the weights of `network` to `path` (.pth, .safetensors or .npz) under the names of `layout`; return it.
+
+    Raises `InputError` or `UnknownName` where the network has no such layout, or was built in a way the layout does not
+    have, and `StorageError` where the file cannot be written.
+    """
+    chosen = find_layout(network.card.architecture, layout)
+    arguments = {name: value for name, value in network.card.arguments.items() if name != "in_channels"}
+    chosen.check_arguments(arguments)
+    write_tensors(path, chosen.to_theirs(network.module))
+    return chosen
+
+
+def _recognise(name: str, tensors: Mapping[str, Any], where: str) -> Layout:
+    """Return the layout whose names fit the file best; raise `InputError` where two fit as well."""
+    known = layouts(name) or (find_layout(name, ""),)  # the call raises: the network has no layouts
+    with torch.device("meta"):
+        differing = {
+            layout.name: len(set(layout.names(create(name, **layout.arguments)).values()) ^ set(tensors))
+            for layout in known
+        }
+    best = [layout for layout in known if differing[layout.name] == min(differing.values())]
+    if len(best) > 1:
+        choices = "; ".join(f"{layout.name}: {layout.about}" for layout in best)
+        raise InputError(f"{where}: its names fit more than one layout; say which, with --layout ({choices})")
+    return best[0]
+
+
+def _class_names(classes: Sequence[str] | None, count: int) -> Sequence[str]:
+    if classes is None:
+        if count != 1000:
+            raise InputError(f"the head has {count} classes; name them (--classes FILE, one name a line)")
+        return imagenet_classes()
+    check_classes(classes)
+    if len(classes) != count:
+        raise InputError(f"{len(classes)} class names came, but the head has {count} classes; expected as many")
+    return classes

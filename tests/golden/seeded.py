@@ -1,0 +1,143 @@
+"""What both sides of the comparison with other packages make for themselves: pictures, weights, and what is recorded.
+
+`make_torchvision.py` feeds these to torchvision's and timm's networks and writes down the outputs; the tests feed the
+same to ours. Nothing here knows torchvision, and no weights are stored: each tensor follows from its name and shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+GOLDEN = Path(__file__).with_name("torchvision.json")
+PHOTOS = ("astronaut", "chelsea", "coffee")
+CLASSES = 16  # outputs of the compared networks: not 1000, so that the head's shape is read as well
+SIDE = 96  # pixels
+CHANNELS, VALUES = 8, 8  # recorded of a stage: the means of the first channels, and values from all over it
+BLOCK = 1_000_003  # numbers drawn for a tensor; a prime, so that what repeats in a larger one never lines up in rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One network of somebody else's: how it is called here and there, and which two stages are compared.
+
+    stages: our module -> theirs. quiet: batch norms at the end of residual branches, with small scales, so that fifty
+    blocks do not add up to numbers in which rounding would show.
+    """
+
+    ours: str
+    layout: str
+    theirs: str
+    stages: Mapping[str, str]
+    quiet: str = "$^"
+    slow: bool = False
+
+
+RESNET = {"body.stage2": "layer2", "body.stage4": "layer4"}
+LITE = {"body.stage3": "blocks.2", "body.stage7": "blocks.6"}
+LITE_PROJECTION = r"blocks\.(0\.\d\.bn2|[1-9]\.\d\.bn3)\."
+PROJECTION = r"features\.(1\.conv\.2|\d+\.conv\.3)\."
+
+
+def _vgg(depth: int, norm: str, third: int, last: int, slow: bool) -> Case:
+    stages = {"body.stage3": f"features.{third}", "body.stage5": f"features.{last}"}
+    name = f"vgg{depth}{norm}"
+    return Case(ours=name, layout="torchvision", theirs=name, stages=stages, slow=slow)
+
+
+CASES = (
+    _vgg(11, "", 10, 20, slow=True),
+    _vgg(11, "_bn", 14, 28, slow=False),
+    _vgg(13, "", 14, 24, slow=True),
+    _vgg(13, "_bn", 20, 34, slow=True),
+    _vgg(16, "", 16, 30, slow=False),
+    _vgg(16, "_bn", 23, 43, slow=True),
+    _vgg(19, "", 18, 36, slow=True),
+    _vgg(19, "_bn", 26, 52, slow=True),
+    *(
+        Case(ours=name, layout="torchvision", theirs=name, stages=RESNET, quiet=quiet, slow=slow)
+        for name, quiet, slow in (
+            ("resnet18", r"layer\d\.\d+\.bn2\.", False),
+            ("resnet34", r"layer\d\.\d+\.bn2\.", True),
+            ("resnet50", r"layer\d\.\d+\.bn3\.", False),
+            ("resnet101", r"layer\d\.\d+\.bn3\.", True),
+            ("resnet152", r"layer\d\.\d+\.bn3\.", True),
+        )
+    ),
+    Case(
+        ours="mobilenet_v2",
+        layout="torchvision",
+        theirs="mobilenet_v2",
+        stages={"body.stage3": "features.6", "body.features": "features.18"},
+        quiet=PROJECTION,
+    ),
+    Case(
+        ours="efficientnet_lite0", layout="timm", theirs="timm/efficientnet_lite0", stages=LITE, quiet=LITE_PROJECTION
+    ),
+    Case(
+        ours="efficientnet_lite0",
+        layout="timm_tf",
+        theirs="timm/tf_efficientnet_lite0",
+        stages=LITE,
+        quiet=LITE_PROJECTION,
+    ),
+)
+
+
+def tensor(name: str, shape: tuple[int, ...], case: Case) -> npt.NDArray[np.generic]:
+    """Return the tensor called `name` in somebody else's network: random, but a function of name and shape alone."""
+    if name.endswith("num_batches_tracked"):
+        return np.array(7, np.int64)
+    key = hashlib.sha256(f"{name} {shape}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(key[:8], "little"))
+    if name.endswith("running_var"):
+        return rng.uniform(0.5, 2.0, shape).astype(np.float32)
+    if name.endswith("weight") and len(shape) == 1:  # the scale of a batch norm
+        scale = 0.2 if re.match(case.quiet, name) else 1.0
+        return (scale * rng.uniform(0.6, 1.3, shape)).astype(np.float32)
+    size = int(np.prod(shape))
+    numbers = np.resize(rng.standard_normal(min(size, BLOCK), dtype=np.float32), size).reshape(shape)
+    if len(shape) == 1:  # biases and running means
+        return np.float32(0.1) * numbers
+    gain = 0.02 if shape[0] == CLASSES else 2.0  # the head: logits of about one; else He's
+    return np.float32((gain / np.prod(shape[1:])) ** 0.5) * numbers
+
+
+def pictures(photos: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+    """Return (4, 3, SIDE, SIDE) float32, about -2 to 2: the three photos (H, W, 3), each pixel a 3x3 mean, and noise."""
+    batch = np.empty((len(PHOTOS) + 1, 3, SIDE, SIDE), np.float32)
+    for number, name in enumerate(PHOTOS):
+        photo = photos[name]
+        top, left = (photo.shape[0] - 3 * SIDE) // 2, (photo.shape[1] - 3 * SIDE) // 2
+        square = photo[top : top + 3 * SIDE, left : left + 3 * SIDE, :3].astype(np.int64)
+        sums = square.reshape(SIDE, 3, SIDE, 3, 3).sum((1, 3))  # (SIDE, SIDE, 3): whole numbers, the same everywhere
+        batch[number] = ((sums.transpose(2, 0, 1) / (9 * 255)) - 0.45) / 0.25
+    batch[-1] = np.random.default_rng(0).standard_normal((3, SIDE, SIDE), dtype=np.float32)
+    return batch
+
+
+def summary(output: npt.NDArray[np.float32]) -> list[list[float]]:
+    """Return for each picture a few numbers that speak for a stage's output (N, C, H, W)."""
+    means = output.mean((2, 3), dtype=np.float64)[:, :CHANNELS]
+    flat = output.reshape(len(output), -1)
+    values = flat[:, :: flat.shape[1] // VALUES][:, :VALUES]
+    return [[round(float(v), 7) for v in row] for row in np.concatenate([means, values], axis=1)]
+
+
+def shapes_key(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return a hash of all names and shapes of a state dict."""
+    lines = sorted(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def golden() -> dict[str, dict[str, object]]:
+    """Return what was recorded, by the network's name there."""
+    found: dict[str, dict[str, object]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return found

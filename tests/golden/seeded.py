@@ -106,7 +106,7 @@ def tensor(name: str, shape: tuple[int, ...], case: Case) -> npt.NDArray[np.gene
     numbers = np.resize(rng.standard_normal(min(size, BLOCK), dtype=np.float32), size).reshape(shape)
     if len(shape) == 1:  # biases and running means
         return np.float32(0.1) * numbers
-    gain = 0.02 if shape[0] == CLASSES else 2.0  # the head: logits of about one; else He's
+    gain = 0.2 if shape[0] == CLASSES else 2.0  # the head: logits of about one; else He's
     return np.float32((gain / np.prod(shape[1:])) ** 0.5) * numbers
 
 

@@ -37,9 +37,7 @@ def import_network(
             are not as many as the head has.
     """
     tensors = read_tensors(path)
-    chosen = find_layout(name, layout) if layout else _recognise(name, tensors, str(path))
-    given = {**chosen.arguments, **(arguments or {})}
-    chosen.check_arguments(given)
+    chosen, given = _recognise(name, layout, arguments or {}, tensors, str(path))
     with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
         count = chosen.classes(create(name, **given), tensors) or 1000
         module = create(name, classes=count, **given)
@@ -59,22 +57,32 @@ def export_network(network: Network, path: str | Path, layout: str) -> Layout:
     """
     chosen = find_layout(network.card.architecture, layout)
     arguments = {name: value for name, value in network.card.arguments.items() if name != "in_channels"}
-    chosen.check_arguments(arguments)
+    chosen.check_built(arguments)
     write_tensors(path, chosen.to_theirs(network.module))
     return chosen
 
 
-def _recognise(name: str, tensors: Mapping[str, Any], where: str) -> Layout:
-    """Return the layout whose names fit the file best; raise `InputError` where two fit as well."""
-    known = layouts(name) or (find_layout(name, ""),)  # the call raises: the network has no layouts
-    with torch.device("meta"):
-        differing = {
-            layout.name: len(set(layout.names(create(name, **layout.arguments)).values()) ^ set(tensors))
-            for layout in known
-        }
-    best = [layout for layout in known if differing[layout.name] == min(differing.values())]
+def _recognise(
+    name: str, asked: str | None, arguments: Mapping[str, Any], tensors: Mapping[str, Any], where: str
+) -> tuple[Layout, dict[str, Any]]:
+    """Return the layout whose names fit the file best, and the arguments to build the network with.
+
+    Raises `InputError` where two layouts fit as well, or the one `asked` for contradicts `arguments`.
+    """
+    known = (find_layout(name, asked),) if asked else tuple(l for l in layouts(name) if not l.by_name_only)
+    differing: dict[str, tuple[int, Layout, dict[str, Any]]] = {}
+    for layout in known or (find_layout(name, ""),):  # the call raises: the network has no layouts
+        for form in layout.forms:
+            given = layout.with_presupposed({**form, **arguments})
+            with torch.device("meta"):
+                names = layout.names(create(name, **given)).values()
+            count = len(set(names) ^ set(tensors))
+            if layout.name not in differing or count < differing[layout.name][0]:
+                differing[layout.name] = (count, layout, given)
+    least = min(count for count, _, _ in differing.values())
+    best = [(layout, given) for count, layout, given in differing.values() if count == least]
     if len(best) > 1:
-        choices = "; ".join(f"{layout.name}: {layout.about}" for layout in best)
+        choices = "; ".join(f"{layout.name}: {layout.about}" for layout, _ in best)
         raise InputError(f"{where}: its names fit more than one layout; say which, with --layout ({choices})")
     return best[0]
 

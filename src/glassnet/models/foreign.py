@@ -42,7 +42,9 @@ _WRAPPERS = ("state_dict", "model")  # under which a checkpoint keeps its weight
 class Layout:
     """How somebody else's files name and shape the tensors of `network`, and what those tensors presuppose.
 
-    pairs: walks a network of ours. arguments: what the network must be built with. preprocess: the usual one.
+    pairs: walks a network of ours. arguments: what the network must be built with. forms: further arguments, of which
+    the names in a file decide. preprocess: the usual one. by_name_only: it has the names of another layout, which is
+    the one that is meant where none is named.
     leaves: how the tensors inside a module are called (weight -> w). dense: our dense layers that are 1x1 convolutions
     in the file. blue_first: our layer that sees the picture, where their pictures are BGR; its input channels are
     turned round, so that ours are RGB and the outputs the same.
@@ -53,7 +55,9 @@ class Layout:
     about: str
     pairs: Callable[[Classifier], Pairs]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[Mapping[str, Any], ...] = ({},)
     preprocess: Preprocess = IMAGENET_224
+    by_name_only: bool = False
     leaves: Mapping[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] = ()
     blue_first: str | None = None
@@ -90,15 +94,23 @@ class Layout:
         head = tensors.get(self.names(network)["head.weight"])
         return None if head is None or head.ndim == 0 else len(head)
 
-    def check_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Raise `InputError` where a network built with `arguments` is not the one that the tensors presuppose."""
-        given = entry(self.network).arguments | dict(arguments)
+    def with_presupposed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `arguments` of the network with those that the tensors presuppose, where they are not the default.
+
+        Raises `InputError` where one of `arguments` contradicts them.
+        """
+        usual = entry(self.network).arguments
         for name, needed in self.arguments.items():
-            if given[name] != needed:
+            if arguments.get(name, needed) != needed:
                 raise InputError(
                     f"the layout {self.name!r} of {self.network} presupposes {name}={needed!r}, "
-                    f"but the network has {name}={given[name]!r}"
+                    f"but {name}={arguments[name]!r} was asked for"
                 )
+        return {**{name: needed for name, needed in self.arguments.items() if needed != usual[name]}, **arguments}
+
+    def check_built(self, arguments: Mapping[str, Any]) -> None:
+        """Raise `InputError` unless a network built with `arguments` is what the tensors presuppose."""
+        self.with_presupposed(entry(self.network).arguments | dict(arguments))
 
     def _turned(self, ours: str, tensor: Tensor) -> Tensor:
         """Return a tensor of ours in their form; for the channel order, which is its own inverse, also theirs in ours."""

@@ -20,6 +20,70 @@ HALF_HALF_224 = Preprocess(interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) 
 """TensorFlow's habit: pixels from -1 to 1."""
 
 
+CAFFE_227 = Preprocess(
+    height=227, width=227, crop=227 / 256, mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255,) * 3
+)
+"""Bytes minus (123, 117, 104), not scaled. Caffe's pixels are BGR; the layout turns the first layer round instead."""
+
+
+def alexnet(network: Classifier) -> Pairs:
+    """torchvision counts ReLUs and poolings among the convolutions, and a dropout before each dense layer."""
+    for number, place in enumerate((0, 3, 6, 8, 10), start=1):
+        yield f"body.conv{number}.conv", f"features.{place}"
+    yield "body.dense6.linear", "classifier.1"
+    yield "body.dense7.linear", "classifier.4"
+    yield "head", "classifier.6"
+
+
+def squeezenet(network: Classifier) -> Pairs:
+    """torchvision counts the first convolution, its ReLU, the fires and the poolings; the head is a 1x1 convolution."""
+    stages = [name for name, _ in network.body.named_children()]
+    for number, stage in enumerate(stages):
+        if stage.startswith("fire"):
+            for part in ("squeeze", "expand1x1", "expand3x3"):
+                yield f"body.{stage}.{part}", f"features.{number + 1}.{part}"
+    yield "body.conv1.conv", "features.0"
+    yield "head", "classifier.1"
+
+
+def squeezenet_caffe(network: Classifier) -> Pairs:
+    """Caffe's SqueezeNet 1.0 numbers what lies behind one another, 1, and side by side, 2."""
+    parts = {"squeeze": "conv1x1_1", "expand1x1": "conv1x1_2", "expand3x3": "conv3x3_2"}
+    yield "body.conv1.conv", "conv1"
+    for stage in (name for name, _ in network.body.named_children() if name.startswith("fire")):
+        for part, name in parts.items():
+            yield f"body.{stage}.{part}", f"{stage}_{name}"
+    yield "head", "conv_final"
+
+
+def googlenet_bn(network: Classifier) -> Pairs:
+    """torchvision numbers the branches of a module: 1x1, 3x3, what was 5x5, pooling."""
+    branches = {"branch1x1": "branch1", "branch3x3.reduce": "branch2.0", "branch3x3.conv": "branch2.1"}
+    branches |= {"large.reduce": "branch3.0", "large.conv": "branch3.1", "pool.project": "branch4.1"}
+    modules = {"body.conv1": "conv1", "body.conv2.reduce": "conv2", "body.conv2.conv": "conv3"}
+    for stage in (name for name, _ in network.body.named_children() if name.startswith("inception")):
+        modules |= {f"body.{stage}.{ours}": f"{stage}.{theirs}" for ours, theirs in branches.items()}
+    for number, stage in enumerate(("inception4a", "inception4d"), start=1) if _has(network, "auxiliary") else ():
+        ours, theirs = f"auxiliary.{stage}", f"aux{number}"
+        modules[f"{ours}.body.conv"] = f"{theirs}.conv"
+        yield f"{ours}.body.dense.linear", f"{theirs}.fc1"
+        yield f"{ours}.head", f"{theirs}.fc2"
+    for ours, theirs in modules.items():
+        yield from _conv_and_norm(ours, f"{theirs}.conv", f"{theirs}.bn")
+    yield "head", "fc"
+
+
+def mobilenet_v1(network: Classifier) -> Pairs:
+    """timm's stages count from 0."""
+    yield from _conv_and_norm("body.stem", "conv_stem", "bn1")
+    for stage in range(1, 6):
+        for index in range(len(_children(network, f"body.stage{stage}"))):
+            ours, theirs = f"body.stage{stage}.{index}", f"blocks.{stage - 1}.{index}"
+            yield from _conv_and_norm(f"{ours}.depthwise", f"{theirs}.conv_dw", f"{theirs}.bn1")
+            yield from _conv_and_norm(f"{ours}.pointwise", f"{theirs}.conv_pw", f"{theirs}.bn2")
+    yield "head", "classifier"
+
+
 def vgg(network: Classifier) -> Pairs:
     """Stages of convolutions, each ended by a pooling: torchvision counts convolution, batch norm, ReLU and pooling."""
     number = 0
@@ -45,7 +109,7 @@ def resnet(network: Classifier) -> Pairs:
             for number in range(len(list(block.get_submodule("residual").children()))):
                 yield f"{ours}.residual.{number}.conv", f"{theirs}.conv{number + 1}"
                 yield f"{ours}.residual.{number}.norm", f"{theirs}.bn{number + 1}"
-            if list(block.get_submodule("shortcut").children()):
+            if _has(block, "shortcut.conv"):
                 yield f"{ours}.shortcut.conv", f"{theirs}.downsample.0"
                 yield f"{ours}.shortcut.norm", f"{theirs}.downsample.1"
     yield "head", "fc"
@@ -103,6 +167,10 @@ def _children(network: Classifier, module: str) -> list[nn.Module]:
     return list(network.get_submodule(module).children())
 
 
+def _has(network: nn.Module, module: str) -> bool:
+    return module in dict(network.named_modules())
+
+
 def _conv_and_norm(ours: str, conv: str, norm: str) -> Pairs:
     yield f"{ours}.conv", conv
     yield f"{ours}.norm", norm
@@ -133,12 +201,35 @@ _VGGS = [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn
 _RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 
 LAYOUTS = (
+    Layout(name="torchvision", network="alexnet", about=TORCHVISION, pairs=alexnet),
     *(Layout(name="torchvision", network=name, about=TORCHVISION, pairs=vgg) for name in _VGGS),
     *(
         Layout(name="torchvision", network=name, about=TORCHVISION, pairs=resnet, arguments={"stem": "imagenet"})
         for name in _RESNETS
     ),
     Layout(name="torchvision", network="mobilenet_v2", about=TORCHVISION, pairs=mobilenet_v2),
+    *(
+        Layout(
+            name="torchvision",
+            network=name,
+            about=TORCHVISION,
+            pairs=squeezenet,
+            dense=("head",),
+            arguments={"rectify": True},
+        )
+        for name in ("squeezenet1_0", "squeezenet1_1")
+    ),
+    Layout(
+        name="caffe",
+        network="squeezenet1_0",
+        about="Caffe's blobs as .npz: conv1.w, fire2_conv1x1_1.w ..., for BGR pixels minus (104, 117, 123)",
+        pairs=squeezenet_caffe,
+        arguments={"rectify": True},
+        preprocess=CAFFE_227,
+        leaves={"weight": "w", "bias": "b"},
+        dense=("head",),
+        blue_first="body.conv1.conv",
+    ),
     Layout(
         name="package",
         network="efficientnet_lite0",

@@ -3,9 +3,12 @@
 Weights shared over all positions and pooling make it see the same stroke anywhere; this is where the story begins.
 
 Paper: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", Proc. IEEE 86.
-Here, as it is commonly built today: 28x28 pictures padded by 2 instead of drawn on 32x32, ReLU instead of a scaled
-tanh, max-pooling instead of trained subsampling, every map of C3 sees all maps of S2, and a linear layer instead of
-radial basis functions. 61,706 parameters. An adaptive pool, idle at 28x28, lets it take other sizes from 12x12 up.
+Here twice. `lenet5` is what is commonly built today: ReLU instead of a scaled tanh, max-pooling instead of a trained
+one, every map of C3 sees all maps of S2, and a linear layer instead of radial basis functions; 61,706 parameters.
+`lenet5_1998` is the paper's, with its 60,000 trained parameters and 340,908 connections, its stages called as there.
+Both take 28x28 pictures and pad them by 2, where the paper draws them on 32x32. An adaptive pool, idle at 28x28, lets
+them take other sizes from 12x12 up. Of the paper's training we leave out the second-order step sizes and the distorted
+pictures' exact recipe, and of its criterion the constant class (see `RadialBasisOutput`).
 """
 
 from __future__ import annotations
@@ -14,39 +17,90 @@ from collections import OrderedDict
 
 from torch import nn
 
+from glassnet.errors import InputError
 from glassnet.models.registry import Classifier, register
+from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.padding import padding_mode as torch_mode
+from glassnet.nn.radial_basis import CODE, RadialBasisOutput
 from glassnet.preprocess import Preprocess
 
+PAPER = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
 DIGITS_28 = Preprocess(height=28, width=28, channels=1, crop=1.0, mean=(0.1307,), std=(0.3081,))
 """MNIST's size, mean and deviation."""
 
 
-@register(
-    "lenet5",
-    title="LeNet-5",
-    paper="LeCun et al. 1998, Gradient-based learning applied to document recognition",
-    preprocess=DIGITS_28,
-    classes=10,
-)
-def lenet5(classes: int, in_channels: int) -> Classifier:
-    """Build LeNet-5 as commonly built."""
+@register("lenet5", title="LeNet-5", paper=PAPER, preprocess=DIGITS_28, classes=10)
+def lenet5(classes: int, in_channels: int, width: float = 1.0, padding_mode: str = "zero") -> Classifier:
+    """Build LeNet-5 as commonly built; `width` scales every layer, `padding_mode` is what C1 reads beyond the edge."""
+    if not 0.05 <= width <= 100:
+        raise InputError(f"width is {width}; expected 0.05 to 100 times LeNet-5's 6, 16, 120 and 84")
+    c1, c3, c5, f6 = (max(1, round(width * maps)) for maps in (6, 16, 120, 84))
     body = nn.Sequential(
         OrderedDict(
-            stage1=_convolve_and_pool(in_channels, 6, padding=2),  # (N, 6, 14, 14)
-            stage2=_convolve_and_pool(6, 16),  # (N, 16, 5, 5)
+            stage1=_convolve_and_pool(in_channels, c1, padding=2, padding_mode=padding_mode),  # (N, 6, 14, 14)
+            stage2=_convolve_and_pool(c1, c3),  # (N, 16, 5, 5)
             pool=nn.AdaptiveAvgPool2d(5),
             flatten=nn.Flatten(),  # (N, 400)
-            dense1=_dense(16 * 5 * 5, 120),
-            dense2=_dense(120, 84),
+            dense1=_dense(c3 * 5 * 5, c5),
+            dense2=_dense(c5, f6),
         )
     )
-    return Classifier(body, nn.Linear(84, classes))
+    return Classifier(body, nn.Linear(f6, classes))
 
 
-def _convolve_and_pool(in_channels: int, out_channels: int, padding: int = 0) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size=5, padding=padding)
+def _convolve_and_pool(
+    in_channels: int, out_channels: int, padding: int = 0, padding_mode: str = "zero"
+) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, 5, padding=padding, padding_mode=torch_mode(padding_mode))
     return nn.Sequential(OrderedDict(conv=conv, act=nn.ReLU(), pool=nn.MaxPool2d(2)))
 
 
 def _dense(in_features: int, out_features: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(linear=nn.Linear(in_features, out_features), act=nn.ReLU()))
+
+
+class RadialBasisClassifier(Classifier):
+    """A classifier whose head measures distances to fixed codes: the logits are minus half their squares."""
+
+    head: RadialBasisOutput  # type: ignore[assignment]
+
+    def __init__(self, body: nn.Sequential, head: RadialBasisOutput) -> None:
+        super().__init__(body, head)  # type: ignore[arg-type]
+
+    def replace_head(self, classes: int) -> None:
+        """Put the codes of `classes` in place of the old ones; there is nothing to train in them."""
+        self.head = RadialBasisOutput(self.features_size, classes).to(self.head.codes)
+
+
+@register("lenet5_1998", title="LeNet-5 as in 1998", paper=PAPER, preprocess=DIGITS_28, classes=10)
+def lenet5_1998(classes: int, in_channels: int) -> RadialBasisClassifier:
+    """Build LeNet-5 as published. C1 pads with the nearest value, which on a digit's plain ground is the 32x32 picture.
+
+    Every layer up to F6 is squashed. For ten classes the codes are bitmaps of the digits, class k being digit k; for
+    another number they are random.
+    """
+    c1 = nn.Conv2d(in_channels, 6, 5, padding=2, padding_mode="replicate")
+    body = nn.Sequential(
+        OrderedDict(
+            c1=_squashed(c1),  # (N, 6, 28, 28)
+            s2=_squashed(TrainablePool(6)),  # (N, 6, 14, 14)
+            c3=_squashed(PartialConv2d(6, LENET5_C3, 5)),  # (N, 16, 10, 10)
+            s4=_squashed(TrainablePool(16)),  # (N, 16, 5, 5)
+            pool=nn.AdaptiveAvgPool2d(5),
+            c5=_squashed(nn.Conv2d(16, 120, 5)),  # (N, 120, 1, 1)
+            flatten=nn.Flatten(),  # (N, 120)
+            f6=_squashed(nn.Linear(120, CODE)),  # (N, 84)
+        )
+    )
+    network = RadialBasisClassifier(body, RadialBasisOutput(CODE, classes))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):  # the paper's appendix A: uniform in +-2.4 / fan-in
+            bound = 2.4 / module.weight[0].numel()
+            nn.init.uniform_(module.weight, -bound, bound)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def _squashed(layer: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layer=layer, act=ScaledTanh()))

@@ -22,7 +22,6 @@ from glassnet.models.pretrained import (
     has_weights,
     imagenet_classes,
     load_pretrained,
-    trained_arguments,
     trained_preprocess,
 )
 from glassnet.models.registry import Classifier, create, default_preprocess, names
@@ -70,16 +69,18 @@ class Network:
         """
         check_classes(classes)
         if pretrained:
-            arguments = trained_arguments(find_source(name, pretrained), arguments)
+            arguments = find_source(name, pretrained).layout.with_presupposed(arguments)
             preprocess = preprocess or trained_preprocess(name, pretrained, in_channels=in_channels)
         preprocess = preprocess or default_preprocess(name, in_channels=in_channels, **arguments)
         if in_channels not in (None, preprocess.channels):
             raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
         shape = {"classes": len(classes), "in_channels": preprocess.channels}
-        if not pretrained:
-            return cls(create(name, **shape, **arguments), new_card(name, classes, preprocess, arguments, None))
-        module = load_pretrained(name, pretrained=pretrained, **shape, **arguments)
-        parent = find_source(name, pretrained).origin
+        if pretrained:
+            module = load_pretrained(name, pretrained=pretrained, **shape, **arguments)
+        else:
+            module = create(name, **shape, **arguments)
+        parent = find_source(name, pretrained).origin if pretrained else None
+        arguments = {**arguments, **module.changed_arguments}
         return cls(module, new_card(name, classes, preprocess, arguments, parent))
 
     @classmethod
@@ -124,8 +125,13 @@ class Network:
         module = copy.deepcopy(self.module)
         if tuple(classes) != self.classes:
             module.replace_head(len(classes))
-        card = new_card(self.card.architecture, classes, self.preprocess, self.card.arguments, parent)
-        return Network(module, card)
+        arguments = {**self.card.arguments, **module.changed_arguments}
+        return Network(module, new_card(self.card.architecture, classes, self.preprocess, arguments, parent))
+
+    def linearise_head(self) -> None:
+        """Make the logits linear in the body's features, for a linear probe; most networks' are so already."""
+        self.module.linearise_head()
+        self.card.arguments.update(self.module.changed_arguments)
 
     def predictor(self, device: str | torch.device = "auto") -> Predictor:
         """Return a fast function from images (N, C, H, W) float32 to logits (N, K), both on `device`.
@@ -230,7 +236,7 @@ def _pretrained(name: str, pretrained: bool | str) -> Network:
     """Return the network `name` with trained weights and the head and class names they were trained with."""
     source = find_source(name, pretrained)
     module = load_pretrained(name, pretrained=pretrained)
-    arguments = trained_arguments(source, {})
+    arguments = source.layout.with_presupposed({})
     return Network(module, new_card(name, imagenet_classes(), source.preprocess, arguments, source.origin))
 
 

@@ -11,7 +11,6 @@ file names carry the first eight digits of the sha256, which the download must h
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -113,18 +112,6 @@ def find_source(name: str, pretrained: bool | str = True) -> Source:
     return next(iter(known.values()))
 
 
-def trained_arguments(source: Source, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `arguments` with those added that the weights presuppose; raise `InputError` where one contradicts them."""
-    source.layout.check_arguments({**source.layout.arguments, **arguments})
-    return {**_unusual(source.layout), **arguments}
-
-
-def _unusual(layout: Layout) -> dict[str, Any]:
-    """The arguments of a layout that are not the network's defaults anyway."""
-    usual = entry(layout.network).arguments
-    return {name: value for name, value in layout.arguments.items() if value != usual[name]}
-
-
 def load_pretrained(
     name: str,
     *,
@@ -140,7 +127,7 @@ def load_pretrained(
     network without weights, `MissingExtra` or `DownloadError` where they cannot be had.
     """
     source = find_source(name, pretrained)
-    arguments = trained_arguments(source, arguments)
+    arguments = source.layout.with_presupposed(arguments)
     network = create(name, classes=1000, **arguments)
     where = f"the pretrained weights of {name}"
     tensors = source.layout.to_ours(network, read_tensors(source.find()), where)
@@ -214,12 +201,16 @@ SOURCES = (
     ),
     _timm("timm", "efficientnet_lite0_ra-37913777.pth", layout("efficientnet_lite0", "timm").preprocess),
     _timm("timm_tf", "tf_efficientnet_lite0-0aa007d2.pth", HALF_HALF_224),
+    _torchvision("alexnet-owt-7be5be79.pth"),
+    # _torchvision("googlenet-1378be20.pth", "googlenet_bn", HALF_224),
     _torchvision("mobilenet_v2-7ebf99e0.pth", preprocess=STORED_232),
     _torchvision("resnet18-f37072fd.pth"),
     _torchvision("resnet34-b627a593.pth"),
     _torchvision("resnet50-11ad3fa6.pth", preprocess=STORED_232),
     _torchvision("resnet101-cd907fc2.pth", preprocess=STORED_232),
     _torchvision("resnet152-f82ba261.pth", preprocess=STORED_232),
+    _torchvision("squeezenet1_0-b66bff10.pth"),
+    _torchvision("squeezenet1_1-b8a52dc0.pth"),
     _torchvision("vgg11-8a719046.pth"),
     _torchvision("vgg11_bn-6002323d.pth"),
     _torchvision("vgg13-19584684.pth"),

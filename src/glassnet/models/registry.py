@@ -51,13 +51,24 @@ class Classifier(nn.Module):
         """How many channels a picture has."""
         return self.input_size[0]
 
+    @property
+    def changed_arguments(self) -> dict[str, Any]:
+        """Arguments with which `create` builds what this has become, where they are not those it was built with."""
+        return {}
+
+    def linearise_head(self) -> None:
+        """Make the logits linear in the features, for a linear probe; most heads are so already."""
+
     def replace_head(self, classes: int) -> None:
         """Put a fresh head for `classes` in place of the old one, with small random weights."""
         old = self.head.weight
-        head = nn.Linear(self.features_size, _positive("classes", classes), device=old.device, dtype=old.dtype)
+        head = self._fresh_head(_positive("classes", classes)).to(old.device, old.dtype)
         nn.init.normal_(head.weight, std=0.01)
         nn.init.zeros_(head.bias)
         self.head = head
+
+    def _fresh_head(self, classes: int) -> nn.Linear:
+        return nn.Linear(self.features_size, classes)
 
 
 Builder = Callable[..., Classifier]

@@ -206,7 +206,12 @@ def _of_axis(layer: nn.Module, name: str, axis: int) -> int:
 
 
 def _multiply_adds(called: Any, output: Shape) -> int:
-    """Weight multiplications of a layer whose output, for one picture, has shape `output`."""
+    """Weight multiplications of a layer whose output, for one picture, has shape `output`.
+
+    A layer of ours that is neither torch's convolution nor its dense layer counts them itself.
+    """
+    if (own := getattr(called, "multiply_adds", None)) is not None:
+        return int(own(output))
     if isinstance(called, nn.Conv2d):
         return called.weight.numel() * math.prod(output[1:])
     if isinstance(called, nn.Linear):

@@ -153,11 +153,15 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
     if source is not None:
         network = source.for_classes(classes, parent=settings.start_from)
         network.card.preprocess = preprocess.to_dict()
-        return Network(network.module, network.card)
-    network = Network.create(
-        choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments
-    )
-    if initialise := getattr(network.module, "initialise_from", None):  # layers that are computed from the data
+        network = Network(network.module, network.card)
+    else:
+        network = Network.create(
+            choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments
+        )
+    if choice.recipe.probe:
+        network.linearise_head()
+    initialise = getattr(network.module, "initialise_from", None)  # layers that are computed from the data
+    if initialise and source is None:
         items = pictures.index.select("train")
         sample = pictures.pool[items[:: max(1, len(items) // SAMPLE)][:SAMPLE]]
         initialise(preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))

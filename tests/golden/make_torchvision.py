@@ -43,6 +43,9 @@ def record(case: seeded.Case, images: torch.Tensor) -> dict[str, object]:
 
     for ours, theirs in case.stages.items():
         network.get_submodule(theirs).register_forward_hook(watch(ours))
+    further: dict[str, list[list[float]]] = {}
+    for ours, theirs in case.further.items():
+        network.get_submodule(seeded.FED_BY[theirs]).register_forward_hook(answer(network, ours, theirs, further))
     with torch.no_grad():
         logits = network(images).numpy()
     spread = logits.std(axis=0).mean()
@@ -50,8 +53,22 @@ def record(case: seeded.Case, images: torch.Tensor) -> dict[str, object]:
         f"{case.theirs:28} logits {logits.std():8.3f}, between pictures {spread:8.3f}, greatest {abs(logits).max():.3f}"
     )
     assert 0.02 < spread < 20, "outputs that say nothing about the pictures, or drown in rounding"
-    rounded = [[round(float(value), 7) for value in row] for row in logits]
-    return {"names": seeded.shapes_key(shapes), "tensors": len(shapes), "logits": rounded, "stages": seen}
+    key = {"names": seeded.shapes_key(shapes), "tensors": len(shapes)}
+    return {**key, "logits": rounded(logits), "stages": seen, "further": further}
+
+
+def answer(network: nn.Module, ours: str, theirs: str, said: dict[str, list[list[float]]]) -> Callable[..., None]:
+    """Return a hook on a stage that asks the head `theirs` about the stage's output and writes it down as `ours`."""
+
+    def ask(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        said[ours] = rounded(network.get_submodule(theirs)(output).numpy())
+
+    return ask
+
+
+def rounded(numbers: np.ndarray) -> list[list[float]]:
+    """Return (N, K) as lists, with digits enough for float32 of about one."""
+    return [[round(float(value), 7) for value in row] for row in numbers]
 
 
 def main(folder: Path) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +29,20 @@ class Case:
     """One network of somebody else's: how it is called here and there, and which two stages are compared.
 
     stages: our module -> theirs. quiet: batch norms at the end of residual branches, with small scales, so that fifty
-    blocks do not add up to numbers in which rounding would show.
+    blocks do not add up to numbers in which rounding would show. further: heads of ours -> theirs that evaluation does
+    not use; they are given the output of `FED_BY` (ours: of the stage in their name).
     """
 
     ours: str
     layout: str
     theirs: str
     stages: Mapping[str, str]
+    further: Mapping[str, str] = field(default_factory=dict)
     quiet: str = "$^"
     slow: bool = False
 
 
+FED_BY = {"aux1": "inception4a", "aux2": "inception4d"}
 RESNET = {"body.stage2": "layer2", "body.stage4": "layer4"}
 LITE = {"body.stage3": "blocks.2", "body.stage7": "blocks.6"}
 LITE_PROJECTION = r"blocks\.(0\.\d\.bn2|[1-9]\.\d\.bn3)\."
@@ -70,6 +73,32 @@ CASES = (
             ("resnet101", r"layer\d\.\d+\.bn3\.", True),
             ("resnet152", r"layer\d\.\d+\.bn3\.", True),
         )
+    ),
+    Case(
+        ours="alexnet",
+        layout="torchvision",
+        theirs="alexnet",
+        stages={"body.conv2": "features.5", "body.conv5": "features.12"},
+    ),
+    Case(
+        ours="googlenet_bn",
+        layout="torchvision",
+        theirs="googlenet",
+        stages={"body.inception3b": "inception3b", "body.inception5b": "inception5b"},
+        further={"auxiliary.inception4a": "aux1", "auxiliary.inception4d": "aux2"},
+    ),
+    *(
+        Case(ours=name, layout="torchvision", theirs=name, stages=stages)
+        for name, stages in (
+            ("squeezenet1_0", {"body.fire4": "features.5", "body.fire9": "features.12"}),
+            ("squeezenet1_1", {"body.fire4": "features.6", "body.fire9": "features.12"}),
+        )
+    ),
+    Case(
+        ours="mobilenet_v1",
+        layout="timm",
+        theirs="timm/mobilenetv1_100",
+        stages={"body.stage2": "blocks.1", "body.stage5": "blocks.4"},
     ),
     Case(
         ours="mobilenet_v2",

@@ -13,6 +13,7 @@ from torch import nn
 from glassnet.errors import InputError, UnknownName
 from glassnet.models.efficientnet_lite import LITE_224
 from glassnet.models.foreign import Layout, Pairs
+from glassnet.models.googlenet import HALF_224
 from glassnet.models.registry import IMAGENET_224, Classifier, entry
 from glassnet.preprocess import Preprocess
 
@@ -198,14 +199,41 @@ def layout(network: str, name: str) -> Layout:
 
 TORCHVISION = "torchvision's state dict"
 _VGGS = [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")]
-_RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+_BASIC = {"stem": "imagenet", "shortcut": "B"}
+_BOTTLENECK = {**_BASIC, "stride_in": "3x3"}
+_RESNETS = {"resnet18": _BASIC, "resnet34": _BASIC}
+_RESNETS |= {"resnet50": _BOTTLENECK, "resnet101": _BOTTLENECK, "resnet152": _BOTTLENECK}
+_AUXILIARY = ({"auxiliary": True}, {"auxiliary": False})
 
 LAYOUTS = (
     Layout(name="torchvision", network="alexnet", about=TORCHVISION, pairs=alexnet),
     *(Layout(name="torchvision", network=name, about=TORCHVISION, pairs=vgg) for name in _VGGS),
     *(
-        Layout(name="torchvision", network=name, about=TORCHVISION, pairs=resnet, arguments={"stem": "imagenet"})
-        for name in _RESNETS
+        Layout(name="torchvision", network=name, about=TORCHVISION, pairs=resnet, arguments=arguments)
+        for name, arguments in _RESNETS.items()
+    ),
+    Layout(
+        name="torchvision",
+        network="googlenet_bn",
+        about="torchvision's state dict, transform_input=True (as published)",
+        pairs=googlenet_bn,
+        forms=_AUXILIARY,
+        preprocess=HALF_224,
+    ),
+    Layout(
+        name="torchvision_plain",
+        network="googlenet_bn",
+        about="torchvision's state dict, transform_input=False",
+        pairs=googlenet_bn,
+        forms=_AUXILIARY,
+        by_name_only=True,
+    ),
+    Layout(
+        name="timm",
+        network="mobilenet_v1",
+        about="timm's mobilenetv1_100",
+        pairs=mobilenet_v1,
+        preprocess=HALF_HALF_224,
     ),
     Layout(name="torchvision", network="mobilenet_v2", about=TORCHVISION, pairs=mobilenet_v2),
     *(

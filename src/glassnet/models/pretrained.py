@@ -24,6 +24,7 @@ from glassnet.download import download
 from glassnet.errors import InputError, UnknownName, require
 from glassnet.files import cache_path
 from glassnet.models.foreign import Layout, read_tensors
+from glassnet.models.googlenet import HALF_224
 from glassnet.models.layouts import HALF_HALF_224, layout
 from glassnet.models.registry import IMAGENET_224, Classifier, create, entry, with_channels
 from glassnet.preprocess import Preprocess
@@ -202,7 +203,7 @@ SOURCES = (
     _timm("timm", "efficientnet_lite0_ra-37913777.pth", layout("efficientnet_lite0", "timm").preprocess),
     _timm("timm_tf", "tf_efficientnet_lite0-0aa007d2.pth", HALF_HALF_224),
     _torchvision("alexnet-owt-7be5be79.pth"),
-    # _torchvision("googlenet-1378be20.pth", "googlenet_bn", HALF_224),
+    _torchvision("googlenet-1378be20.pth", "googlenet_bn", HALF_224),
     _torchvision("mobilenet_v2-7ebf99e0.pth", preprocess=STORED_232),
     _torchvision("resnet18-f37072fd.pth"),
     _torchvision("resnet34-b627a593.pth"),

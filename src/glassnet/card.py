@@ -208,7 +208,7 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
 
 def check_fit(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise `NetworkFileError` unless `tensors` have exactly the names and shapes `expected`; list those that differ."""
+    """Raise `NetworkFileError` unless `tensors` have exactly the names and shapes `expected`; list the others."""
     complaints = [f"missing {name}" for name in expected if name not in tensors]
     complaints += [f"extra {name}" for name in tensors if name not in expected]
     complaints += [

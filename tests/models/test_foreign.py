@@ -1,4 +1,4 @@
-"""Foreign weights: with the same numbers our networks answer what torchvision's and timm's do, which golden files hold."""
+"""Foreign weights: with the same numbers our networks answer what torchvision's and timm's did."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glassnet.models.layouts import layout
 from glassnet.models.registry import Classifier, create
+from glassnet.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
 def _load_seeded() -> ModuleType:
@@ -57,11 +58,26 @@ def filled(case: Any) -> tuple[Classifier, dict[str, tuple[int, ...]]]:
     return network.eval(), shapes
 
 
-def watched(network: nn.Module, seen: dict[str, Any], name: str) -> Callable[..., None]:
+def watched(seen: dict[str, Any], name: str) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         seen[name] = seeded.summary(output.numpy())
 
     return keep
+
+
+def asking(head: nn.Module, said: dict[str, Tensor], name: str) -> Callable[..., None]:
+    def ask(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        said[name] = head(output)
+
+    return ask
+
+
+def as_theirs_sees_them(images: Tensor, case: Any) -> Tensor:
+    """torchvision's GoogLeNet was recorded with `transform_input`: it turns ImageNet's statistics into ours, 0.5."""
+    if case.theirs != "googlenet":
+        return images
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((images * std + mean) - 0.5) / 0.5
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -71,10 +87,17 @@ def test_outputs_and_stages_are_theirs(case: Any, golden: dict[str, Any], images
     assert (len(shapes), seeded.shapes_key(shapes)) == (recorded["tensors"], recorded["names"])
     seen: dict[str, Any] = {}
     for name in case.stages:
-        network.get_submodule(name).register_forward_hook(watched(network, seen, name))
+        network.get_submodule(name).register_forward_hook(watched(seen, name))
+    said: dict[str, Tensor] = {}
+    for name in case.further:
+        stage = network.get_submodule(f"body.{name.rpartition('.')[2]}")
+        stage.register_forward_hook(asking(network.get_submodule(name), said, name))
     with torch.no_grad():
-        logits = network(images)
+        logits = network(as_theirs_sees_them(images, case))
     for name, expected in recorded["stages"].items():
         scale = np.abs(expected).max()
         assert np.abs(np.array(seen[name]) - expected).max() <= 1e-5 * max(1.0, scale), name
+    for name, expected in recorded["further"].items():
+        assert np.abs(said[name].numpy() - expected).max() <= 1e-4, name
     assert np.abs(logits.numpy() - recorded["logits"]).max() <= 1e-4
+    assert np.ptp(recorded["logits"], axis=0).max() > 0.05  # the pictures make a difference

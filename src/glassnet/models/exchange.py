@@ -69,7 +69,7 @@ def _recognise(
 
     Raises `InputError` where two layouts fit as well, or the one `asked` for contradicts `arguments`.
     """
-    known = (find_layout(name, asked),) if asked else tuple(l for l in layouts(name) if not l.by_name_only)
+    known = (find_layout(name, asked),) if asked else tuple(found for found in layouts(name) if not found.by_name_only)
     differing: dict[str, tuple[int, Layout, dict[str, Any]]] = {}
     for layout in known or (find_layout(name, ""),):  # the call raises: the network has no layouts
         for form in layout.forms:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -87,7 +87,7 @@ class Layout:
     def to_theirs(self, network: Classifier) -> dict[str, Tensor]:
         """Return the tensors of `network` as their files hold them."""
         state = network.state_dict()
-        return {theirs: self._turned(ours, state[ours]).contiguous() for ours, theirs in self.names(network).items()}
+        return {theirs: self._turned(ours, state[ours]) for ours, theirs in self.names(network).items()}
 
     def classes(self, network: Classifier, tensors: Mapping[str, Tensor]) -> int | None:
         """Return for how many classes the file's head is, None where it has none."""
@@ -113,7 +113,7 @@ class Layout:
         self.with_presupposed(entry(self.network).arguments | dict(arguments))
 
     def _turned(self, ours: str, tensor: Tensor) -> Tensor:
-        """Return a tensor of ours in their form; for the channel order, which is its own inverse, also theirs in ours."""
+        """Return a tensor of ours in their form; turning the channels round is its own inverse and serves both ways."""
         module, _, leaf = ours.rpartition(".")
         if leaf == "weight" and module == self.blue_first:
             return tensor.flip(1)
@@ -131,10 +131,12 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise NetworkFileError(f"no file with weights at {str(path)!r}; check the path")
+    _check_kind(path)
     try:
         found = _read(path)
     except UnpicklingError as error:
-        raise NetworkFileError(f"{path}: {_what_is_wrong(path)}") from error
+        reason = "holds more than tensors, and is not read because it could run code"
+        raise NetworkFileError(f"{path}: {reason}") from error
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise NetworkFileError(f"{path}: the weights cannot be read ({reason}); copy or download them again") from error
@@ -151,6 +153,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            if "card" in (file.metadata() or {}):
+                raise NetworkFileError(f"{path}: is a network file of glassnet already; use it as it is")
         return load_file(path)
     if path.suffix == ".npz":
         with np.load(path) as arrays:  # an array of objects, which would be a pickle, is refused by NumPy
@@ -158,12 +163,12 @@ def _read(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _what_is_wrong(path: Path) -> str:
+def _check_kind(path: Path) -> None:
+    """Raise `NetworkFileError` for what begins like none of the kinds: a zip archive, a pickle, a safetensors file."""
     with path.open("rb") as file:
         start = file.read(2)
-    if start[:1] == b"\x80" or start == b"PK":
-        return "holds more than tensors, and is not read because it could run code"
-    return "is no file of weights; expected .pth, .safetensors or .npz"
+    if not (start == b"PK" or start[:1] == b"\x80" or path.suffix == ".safetensors"):
+        raise NetworkFileError(f"{path}: is no file of weights; expected .pth, .safetensors or .npz")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:

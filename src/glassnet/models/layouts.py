@@ -27,7 +27,7 @@ CAFFE_227 = Preprocess(
 """Bytes minus (123, 117, 104), not scaled. Caffe's pixels are BGR; the layout turns the first layer round instead."""
 
 
-def alexnet(network: Classifier) -> Pairs:
+def alexnet(_: Classifier) -> Pairs:
     """torchvision counts ReLUs and poolings among the convolutions, and a dropout before each dense layer."""
     for number, place in enumerate((0, 3, 6, 8, 10), start=1):
         yield f"body.conv{number}.conv", f"features.{place}"

@@ -143,7 +143,7 @@ def load_pretrained(
 
 
 def trained_preprocess(name: str, pretrained: bool | str = True, *, in_channels: int | None = None) -> Preprocess:
-    """Return the preprocess that the trained weights of the network `name` expect, at 3 or another number of channels."""
+    """Return the preprocess that the trained weights of the network `name` expect, at 3 or `in_channels`."""
     preprocess = find_source(name, pretrained).preprocess
     return preprocess if in_channels is None else with_channels(preprocess, in_channels)
 

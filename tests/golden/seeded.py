@@ -30,8 +30,8 @@ class Case:
 
     stages: our module -> theirs. quiet: batch norms at the end of residual branches, with small scales, so that fifty
     blocks do not add up to numbers in which rounding would show. scale, head: the size of the other batch norms' scales
-    and of the head's weights, so that logits are about one and tell the pictures apart. further: heads of ours -> theirs
-    that evaluation does not use; they are given the output of `FED_BY` (ours: of the stage in their name).
+    and of the head's weights, so that logits are about one and tell the pictures apart. further: heads of ours ->
+    theirs that evaluation does not use; they are given the output of `FED_BY` (ours: of the stage in their name).
     """
 
     ours: str

@@ -158,7 +158,10 @@ def _read(path: Path) -> Any:
                 raise NetworkFileError(f"{path}: is a network file of glassnet already; use it as it is")
         return load_file(path)
     if path.suffix == ".npz":
-        with np.load(path) as arrays:  # an array of objects, which would be a pickle, is refused by NumPy
+        with (
+            path.open("rb") as file,
+            np.load(file) as arrays,
+        ):  # an array of objects, which would be a pickle, is refused by NumPy
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -186,6 +189,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
         if path.suffix == ".safetensors":
             save_file(plain, temporary)
         elif path.suffix == ".npz":
-            np.savez(temporary, **{name: tensor.numpy() for name, tensor in plain.items()})
+            arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in plain.items()}
+            np.savez(temporary, **arrays)
         else:
             torch.save(plain, temporary)

@@ -170,7 +170,7 @@ def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:
             " x ".join(str(side) for side in entry["input_size"]),
             f"{entry['parameters'] / 1e6:.2f} M",
             f"{entry['multiply_adds'] / 1e6:,.1f} M",
-            "yes" if entry["pretrained"] else "",
+            ", ".join(entry["sources"]),
             entry["paper"].split(",")[0],
         )
         for entry in entries

@@ -222,6 +222,7 @@ def network_row(name: str) -> dict[str, Any]:
         "parameters": known.parameters,
         "multiply_adds": trace(network, known.input_size).multiply_adds,
         "pretrained": has_weights(name),
+        "sources": [source.name for source in sources(name)],
         "arguments": known.arguments,
     }
 

@@ -46,11 +46,11 @@ def images() -> Tensor:
     return torch.from_numpy(seeded.pictures({name: getattr(data, name)() for name in seeded.PHOTOS}))
 
 
-def filled(case: Any) -> tuple[Classifier, dict[str, tuple[int, ...]]]:
+def filled(case: Any, **arguments: object) -> tuple[Classifier, dict[str, tuple[int, ...]]]:
     """Return our network with the numbers that theirs was recorded with, and the shapes of their tensors."""
     chosen = layout(case.ours, case.layout)
     with torch.device("meta"):
-        network = create(case.ours, classes=seeded.CLASSES, **chosen.arguments)
+        network = create(case.ours, classes=seeded.CLASSES, **{**chosen.arguments, **arguments})
     shapes = {name: tuple(tensor.shape) for name, tensor in chosen.to_theirs(network).items()}
     theirs = {name: torch.from_numpy(np.array(seeded.tensor(name, shape, case))) for name, shape in shapes.items()}
     ours = chosen.to_ours(network, theirs, case.theirs)
@@ -101,3 +101,22 @@ def test_outputs_and_stages_are_theirs(case: Any, golden: dict[str, Any], images
         assert np.abs(said[name].numpy() - expected).max() <= 1e-4, name
     assert np.abs(logits.numpy() - recorded["logits"]).max() <= 1e-4
     assert np.ptp(recorded["logits"], axis=0).max() > 0.05  # the pictures make a difference
+
+
+@pytest.mark.parametrize("wrong", [{"epsilon": 1e-3}, {"padding": "same"}], ids=str)
+def test_the_comparison_sees_another_eps_and_another_padding(
+    wrong: dict[str, object], golden: dict[str, Any], images: Tensor
+) -> None:
+    (case,) = (case for case in seeded.CASES if case.theirs == "timm/efficientnet_lite0")
+    network, _ = filled(case, **wrong)
+    with torch.no_grad():
+        difference = np.abs(network(images).numpy() - golden[case.theirs]["logits"]).max()
+    assert difference > 1e-3
+
+
+def test_the_comparison_sees_a_missing_input_transformation(golden: dict[str, Any], images: Tensor) -> None:
+    (case,) = (case for case in seeded.CASES if case.theirs == "googlenet")
+    network, _ = filled(case)
+    with torch.no_grad():
+        difference = np.abs(network(images).numpy() - golden[case.theirs]["logits"]).max()
+    assert difference > 1e-2

@@ -14,12 +14,21 @@ from glassnet.errors import InputError, UnknownName
 from glassnet.models import registry
 from glassnet.models.registry import Classifier, create, default_preprocess, describe, entry, names, register
 from glassnet.nn.fuse import fold_batch_norm
+from glassnet.nn.radial_basis import RadialBasisOutput
 from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
 
 # Parameters and multiply-adds for one picture of the paper's size, as published (VGG with batch norm: torchvision's).
 NUMBERS = {
     "lenet5": (61_706, 416_520),
+    "lenet5_1998": (60_000, 325_680),  # the paper's trainable count; tests/models/test_lenet.py does the sum
+    "alexnet": (61_100_840, 714_188_480),  # torchvision 0.29.1: 61,100,840 and FlopCounterMode / 2
+    "alexnet_2012": (60_965_224, 724_406_816),  # the paper says 60 million; the sum is in tests/models/test_alexnet.py
+    "zfnet": (62_357_608, 1_168_032_896),  # the paper has no total; the sum is in tests/models/test_alexnet.py
+    "nin": (7_595_176, 1_100_188_800),  # the authors' file for ImageNet holds 7.6 million float32 numbers
+    "nin_cifar": (966_986, 222_486_528),  # "0.97M" in the later literature; sum in tests/models/test_score_maps.py
+    "squeezenet1_0": (1_248_424, 818_924_576),  # the paper's table 1: 1,248,424; torchvision: 0.82 G
+    "squeezenet1_1": (1_235_496, 349_151_936),  # torchvision 0.29.1: 1,235,496 and 0.35 G
     "vgg11": (132_863_336, 7_609_090_048),
     "vgg13": (133_047_848, 11_308_466_176),
     "vgg16": (138_357_544, 15_470_264_320),
@@ -51,7 +60,13 @@ def sweep(*slow: str, without: tuple[str, ...] = ()) -> list[Any]:
 
 ALL_SHAPES = sweep("resnet[!1]*", "resnet1??", "vgg1[39]*", "vgg11")  # on the meta device: depth alone costs time
 # With numbers: of the VGGs, half a gigabyte each, the two of eleven layers stand for all.
-ALL_NUMBERS = sweep("resnet34", "resnet50", "resnet101", "resnet152", "vgg*", without=("vgg1[!1]*",))
+# Those of sixty million weights belong to the slow suite too; tests/models/test_alexnet.py runs their convolutions.
+ALL_NUMBERS = sweep(
+    "resnet34", "resnet50", "resnet101", "resnet152", "vgg*", "alexnet*", "zfnet", without=("vgg1[!1]*",)
+)
+
+# The smallest square picture of those that do not take 32x32: their windows are wide and their strides long.
+SMALLEST = {"alexnet": 63, "alexnet_2012": 63, "zfnet": 63, "nin": 39}
 
 
 def side(name: str) -> int:
@@ -91,9 +106,19 @@ def test_any_size_and_channels_go_in_and_logits_come_out(name: str) -> None:
     network = on_meta(name, classes=7, in_channels=5).eval()
     assert network.in_channels == 5
     for size in ((96, 64), (32, 32), (75, 101)):
+        if min(size) < SMALLEST.get(name, 0):
+            continue
         features = network.body(torch.empty(2, 5, *size, device="meta"))
         assert features.shape == (2, network.features_size)
         assert network.head(features).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_picture_too_small_is_refused(name: str) -> None:
+    network, side = on_meta(name, classes=7), SMALLEST[name]
+    assert trace(network, (3, side, side)).layers[-1].output_shape == (7,)
+    with pytest.raises(InputError, match=rf"cannot take a picture of \(3, {side - 1}, {side - 1}\)"):
+        trace(network, (3, side - 1, side - 1))
 
 
 @pytest.mark.parametrize("name", ALL_SHAPES)
@@ -101,7 +126,7 @@ def test_a_body_is_named_stages_and_every_tensor_is_in_the_file(name: str) -> No
     network = on_meta(name)
     stages = [stage for stage, _ in network.body.named_children()]
     assert any(not stage.isdigit() for stage in stages)
-    assert isinstance(network.head, nn.Linear)
+    assert isinstance(network.head, nn.Linear | RadialBasisOutput)
     tensors = {name for name, _ in [*network.named_parameters(), *network.named_buffers()]}
     assert tensors == set(network.state_dict()), "a buffer outside the state dict would be lost in a network file"
 
@@ -125,7 +150,7 @@ def test_fresh_logits_are_moderate_and_gradients_reach_the_first_layer(name: str
     logits = network(torch.randn(4, 3, side(name), side(name)))
     logits.square().mean().backward()
     gradient = next(parameter for parameter in network.parameters() if parameter.requires_grad).grad
-    assert logits.abs().max() < 30
+    assert (logits - logits.mean(1, keepdim=True)).abs().max() < 30  # softmax sees differences only
     assert gradient is not None
     assert gradient.isfinite().all()
 
@@ -163,7 +188,10 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     "name, arguments, match",
     [
         ("resnet18", {"stemm": "small"}, "resnet18 takes no argument 'stemm'; it takes: stem; did you mean 'stem'"),
-        ("lenet5", {"width": 2}, "lenet5 takes no argument 'width'; it takes none"),
+        ("lenet5_1998", {"width": 2}, "lenet5_1998 takes no argument 'width'; it takes none"),
+        ("lenet5", {"width": 0}, "width is 0; expected 0.05 to 100"),
+        ("lenet5", {"padding_mode": "nearst"}, "no padding is called 'nearst'; nearest: nearest.*expected one of zero"),
+        ("nin_cifar", {"width": 11}, "width is 11; expected 0.05 to 10"),
         ("resnet18", {"stem": "tiny"}, "no stem is called 'tiny'.*expected 'imagenet' or 'small'"),
         ("resnet18", {"classes": 0}, "classes is 0; expected a whole number of at least 1"),
         ("resnet18", {"in_channels": 1.5}, "in_channels is 1.5"),

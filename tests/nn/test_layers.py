@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from glassnet.nn.layers import Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
+from glassnet.nn.blocks import PointwiseLinear
+from glassnet.nn.filters import FixedFilter
+from glassnet.nn.layers import LEAVES, Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
+from glassnet.nn.lenet_layers import PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.trace import trace
 
 
 def slow_same_convolution(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
@@ -84,3 +90,32 @@ def test_global_pools_by_hand() -> None:
     x = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[-1.0, -2.0], [-3.0, -6.0]]]])
     assert GlobalAveragePool()(x).tolist() == [[3.0, -3.0]]
     assert GlobalMaxPool()(x).tolist() == [[6.0, -1.0]]
+
+
+# Each leaf with the shape of its output for one picture of (3, 8, 8), or for 3 features, and its multiply-adds.
+SINGLE: list[tuple[nn.Module, tuple[int, ...], int]] = [
+    (Conv2dSame(3, 4, 3, 2), (4, 4, 4), 27 * 4 * 16),
+    (FixedFilter("sharpen", 3), (3, 8, 8), 9 * 3 * 64),
+    (GlobalAveragePool(), (3,), 0),
+    (GlobalMaxPool(), (3,), 0),
+    (LocalResponseNorm(), (3, 8, 8), 0),
+    (PartialConv2d(3, [(0, 1), (2,)], 3), (2, 6, 6), 3 * 9 * 36),
+    (PointwiseLinear(3, 5), (5, 8, 8), 15 * 64),
+    (RadialBasisOutput(3, 4), (4,), 0),
+    (ScaledTanh(), (3, 8, 8), 0),
+    (TrainablePool(3), (3, 4, 4), 0),
+]
+
+
+@pytest.mark.parametrize("layer, shape, multiply_adds", SINGLE, ids=lambda value: type(value).__name__)
+def test_a_leaf_is_one_layer_of_a_trace(layer: nn.Module, shape: tuple[int, ...], multiply_adds: int) -> None:
+    picture = (3,) if isinstance(layer, RadialBasisOutput) else (3, 8, 8)
+    (only,) = trace(nn.Sequential(layer), picture).layers
+    assert (only.kind, only.output_shape) == (type(layer).__name__, shape)
+    assert only.multiply_adds == multiply_adds
+    assert only.parameters == sum(parameter.numel() for parameter in layer.parameters())
+    assert repr(layer).startswith(type(layer).__name__)
+
+
+def test_every_leaf_is_looked_at() -> None:
+    assert {type(layer) for layer, _, _ in SINGLE} == set(LEAVES)

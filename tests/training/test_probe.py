@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glassnet.data.index import scan
 from glassnet.data.pictures import Pictures, load_pictures
+from glassnet.errors import InputError
 from glassnet.files import cache_folder
 from glassnet.preprocess import Preprocess
 from glassnet.training import features as features_module
@@ -183,3 +184,22 @@ def test_a_predictor_of_ones_own(small_data: Path, tmp_path: Path, trained: Run)
     head = safetensors.torch.load_file(run.network_path)["head.weight"]
     assert torch.equal(head, torch.zeros_like(head))
     assert list(cache_folder("features").iterdir())
+
+
+def test_a_head_that_scores_positions_becomes_linear_for_the_probe(small_data: Path, tmp_path: Path) -> None:
+    """Of a rectified one the probe's logits would not be the network's."""
+    choices: dict[str, Any] = {"network": "nin_cifar", "arguments": {"width": 0.05}, "threads": 1, "precision": "fp32"}
+    run = train(small_data, output=tmp_path / "run", recipe="transfer", quiet=True, **choices)
+    (line,) = run.metrics()
+    index, network = run.index(), run.network
+    assert network.card.arguments["rectify"] is False
+    items = index.select("validation")
+    said = network.predict([index.source(item) for item in items], device="cpu", top=1)
+    hits = [one.label == index.classes[index.labels[item]] for one, item in zip(said, items, strict=True)]
+    assert np.mean(hits) == pytest.approx(line["validation_accuracy"], abs=0.03)
+    assert np.mean(hits) > 0.3, "ten classes, and features of random filters"
+
+
+def test_a_head_of_fixed_codes_has_no_probe(small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="probe needs a network with a body and a linear head"):
+        train(small_data, output=tmp_path / "run", network="lenet5_1998", recipe="transfer", quiet=True)

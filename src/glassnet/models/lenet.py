@@ -7,8 +7,8 @@ Here twice. `lenet5` is what is commonly built today: ReLU instead of a scaled t
 one, every map of C3 sees all maps of S2, and a linear layer instead of radial basis functions; 61,706 parameters.
 `lenet5_1998` is the paper's, with its 60,000 trained parameters and 340,908 connections, its stages called as there.
 Both take 28x28 pictures and pad them by 2, where the paper draws them on 32x32. An adaptive pool, idle at 28x28, lets
-them take other sizes from 12x12 up. Of the paper's training we leave out the second-order step sizes and the distorted
-pictures' exact recipe, and of its criterion the constant class (see `RadialBasisOutput`).
+them take other sizes from 12x12 up. What the paper says of training (step sizes by second derivatives, a constant class
+for what is no character) is not here; see `RadialBasisOutput` for the criterion.
 """
 
 from __future__ import annotations

@@ -121,6 +121,7 @@ def googlenet(classes: int, in_channels: int, auxiliary: bool = True, dropout: f
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+    network.replace_head(classes)  # with small weights: a rectifier's would start at logits of 5
     return network
 
 

@@ -261,6 +261,23 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         export_network(network, tmp_path / "no" / "x.pth", "torchvision")
 
 
+def test_the_border_of_caffes_squeezenet_by_hand() -> None:
+    torch.manual_seed(0)
+    network = create("squeezenet1_0", classes=4, border=1).eval()
+    torch.nn.init.normal_(network.head.weight)
+    torch.nn.init.normal_(network.head.bias)
+    plain = create("squeezenet1_0", classes=4).eval()
+    plain.load_state_dict(network.state_dict())
+    picture = torch.randn(1, 3, 227, 227)
+    with torch.no_grad():
+        inside, frame = 13 * 13 * plain(picture), (15 * 15 - 13 * 13) * network.head.bias.relu()
+        torch.testing.assert_close(network(picture), (inside + frame) / (15 * 15), rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="border is 1; expected 0 or more, and 0 where the scores are not rectified"):
+        create("squeezenet1_0", rectify=False, border=1)
+    mine = Network.create("squeezenet1_0", FIVE, border=1).for_classes(["x", "y"])
+    assert mine.card.arguments == {"border": 0, "rectify": False, "in_channels": 3}
+
+
 def test_squeezenet_of_2016_knows_a_cat(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "squeezenet_v1.0.npz"
     if not path.is_file():
@@ -268,6 +285,7 @@ def test_squeezenet_of_2016_knows_a_cat(shared_data: Path, tmp_path: Path) -> No
     data = pytest.importorskip("skimage.data", reason="scikit-image holds the photograph")
     import_network(path, "squeezenet1_0").save(tmp_path / "squeezenet.safetensors")
     network = load_network(tmp_path / "squeezenet.safetensors")
+    assert network.card.arguments == {"border": 1, "in_channels": 3}
     (prediction,) = network.predict(data.chelsea())
     assert imagenet_classes().index(str(prediction.label)) in CATS
     export_network(network, tmp_path / "back.npz", "caffe")

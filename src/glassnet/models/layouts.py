@@ -203,6 +203,7 @@ _BASIC = {"stem": "imagenet", "shortcut": "B"}
 _BOTTLENECK = {**_BASIC, "stride_in": "3x3"}
 _RESNETS = {"resnet18": _BASIC, "resnet34": _BASIC}
 _RESNETS |= {"resnet50": _BOTTLENECK, "resnet101": _BOTTLENECK, "resnet152": _BOTTLENECK}
+_SQUEEZENETS = {"squeezenet1_0": {"rectify": True, "border": 0}, "squeezenet1_1": {"rectify": True}}
 _AUXILIARY = ({"auxiliary": True}, {"auxiliary": False})
 
 LAYOUTS = (
@@ -243,16 +244,16 @@ LAYOUTS = (
             about=TORCHVISION,
             pairs=squeezenet,
             dense=("head",),
-            arguments={"rectify": True},
+            arguments=arguments,
         )
-        for name in ("squeezenet1_0", "squeezenet1_1")
+        for name, arguments in _SQUEEZENETS.items()
     ),
     Layout(
         name="caffe",
         network="squeezenet1_0",
         about="Caffe's blobs as .npz: conv1.w, fire2_conv1x1_1.w ..., for BGR pixels minus (104, 117, 123)",
         pairs=squeezenet_caffe,
-        arguments={"rectify": True},
+        arguments={"rectify": True, "border": 1},
         preprocess=CAFFE_227,
         leaves={"weight": "w", "bias": "b"},
         dense=("head",),

@@ -250,6 +250,16 @@ def test_widths_go_in_and_out(tmp_path: Path) -> None:
     assert all(torch.equal(back[name], theirs[name]) for name in theirs)
 
 
+def test_grey_weights_go_in_and_out(tmp_path: Path) -> None:
+    grey = Network.create("squeezenet1_1", FIVE, in_channels=1)
+    export_network(grey, tmp_path / "grey.pth", "torchvision")
+    network = import_network(tmp_path / "grey.pth", "squeezenet1_1", classes=FIVE, arguments={"in_channels": 1})
+    network.save(tmp_path / "net.safetensors")
+    assert Network.load(tmp_path / "net.safetensors").preprocess.channels == 1
+    with pytest.raises(InputError, match="how many classes there are is read from the file's head"):
+        import_network(tmp_path / "grey.pth", "squeezenet1_1", arguments={"classes": 5})
+
+
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     network = Network.create("resnet18", FIVE, stem="small")
     with pytest.raises(InputError, match="presupposes stem='imagenet', but stem='small'"):

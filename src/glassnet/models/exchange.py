@@ -14,7 +14,7 @@ from glassnet.models.layouts import layout as find_layout
 from glassnet.models.layouts import layouts
 from glassnet.models.network import Network, check_classes, new_card
 from glassnet.models.pretrained import imagenet_classes
-from glassnet.models.registry import create
+from glassnet.models.registry import create, with_channels
 
 
 def import_network(
@@ -28,14 +28,16 @@ def import_network(
     """Return the registered network `name` with the weights of the file at `path`, which somebody else wrote.
 
     layout: whose names the file's tensors have; None finds out. classes: the names of its classes, in the head's order;
-    None is for ImageNet's 1000. arguments: the network's own. The card gets the preprocess that the layout's weights
-    are usually trained with.
+    None is for ImageNet's 1000. arguments: the network's own, and `in_channels` where it is not 3. The card gets the
+    preprocess that the layout's weights are usually trained with.
 
     Raises:
         NetworkFileError: the file cannot be read, or has a tensor too many, too few or of another shape.
         UnknownName, InputError: an unknown network or layout, arguments that the layout contradicts, or classes that
             are not as many as the head has.
     """
+    if "classes" in (arguments or {}):
+        raise InputError("how many classes there are is read from the file's head; classes gives their names")
     tensors = read_tensors(path)
     chosen, given = _recognise(name, layout, arguments or {}, tensors, str(path))
     with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
@@ -45,7 +47,8 @@ def import_network(
     names = _class_names(classes, count)
     module = module.to_empty(device="cpu")
     module.load_state_dict(ours)
-    card = new_card(name, names, chosen.preprocess, given, f"{Path(path).name}, {chosen.about}")
+    preprocess = with_channels(chosen.preprocess, given.get("in_channels", 3))
+    card = new_card(name, names, preprocess, given, f"{Path(path).name}, {chosen.about}")
     return Network(module, card)
 
 

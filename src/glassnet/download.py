@@ -59,7 +59,8 @@ def download(
 ) -> Path:
     """Bring the file `name` from the first of `urls` (http or https) that serves it, to `target`, and return `target`.
 
-    checksum: `sha256:...` or `md5:...`, in hexadecimal. size: bytes, where known; a mirror that sends more is left.
+    checksum: `sha256:...` or `md5:...`, in hexadecimal; of a sha256 its first 8 digits or more are enough, for weights
+    that are published with no more in their names. size: bytes, where known; a mirror that sends more is left.
     attempts: tries of one mirror without a byte more than before, `pause` seconds apart and doubling. timeout: seconds
     without any byte before a connection counts as broken. A `target` that has the checksum already is kept as it is;
     of several processes, one downloads and the others wait for it.
@@ -67,7 +68,7 @@ def download(
     Raises `DownloadError` with each mirror's reason, `StorageError` where the file cannot be written (what has come so
     far is kept for the next call), `InputError` for a checksum of another form.
     """
-    if not re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", checksum):
+    if not re.fullmatch("sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}", checksum):
         raise InputError(
             f"checksum {checksum!r} has an unknown form; expected 'sha256:' or 'md5:' and lower-case digits"
         )
@@ -94,12 +95,13 @@ def download(
 
 
 def has_checksum(path: Path, checksum: str) -> bool:
-    """Return whether `path` is a file with this `checksum`, `sha256:...` or `md5:...`."""
+    """Return whether `path` is a file whose checksum begins with `checksum`, `sha256:...` or `md5:...`."""
     if not path.is_file():
         return False
     algorithm, _, expected = checksum.partition(":")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest() == expected
+        digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    return bool(expected) and digest.startswith(expected)
 
 
 def _from_mirror(url: str, job: _Job, attempts: int, pause: float) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
     from glassnet.evaluation.judgement import Judgement
-    from glassnet.models.network import Prediction
+    from glassnet.models.network import Network, Prediction
     from glassnet.training.find_lr import Finding
     from glassnet.training.recipes import Recipe
     from glassnet.training.run import Run
@@ -170,12 +170,35 @@ def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:
             " x ".join(str(side) for side in entry["input_size"]),
             f"{entry['parameters'] / 1e6:.2f} M",
             f"{entry['multiply_adds'] / 1e6:,.1f} M",
-            "yes" if entry["pretrained"] else "",
+            ", ".join(entry["sources"]),
             entry["paper"].split(",")[0],
         )
         for entry in entries
     ]
     print_table(("network", "input", "parameters", "multiply-adds", "pretrained", "paper"), rows, left=(0, 1, 4, 5))
+
+
+def weights(rows: Sequence[dict[str, Any]], *, json: bool) -> None:
+    """Print whose weights the networks can take: a row for each layout."""
+    if json:
+        dump(rows)
+        return
+    here = {True: "on this machine", False: "to download or install", None: "import a file"}
+    cells = [(row["network"], row["layout"], row["about"], here[row["ready"]], row["where"] or "") for row in rows]
+    print_table(("network", "layout", "whose", "trained weights", "from"), cells, left=range(5))
+
+
+def imported(network: Network, output: Path, *, json: bool) -> None:
+    """Print what came out of an import."""
+    card = network.card
+    if json:
+        facts = {"architecture": card.architecture, "arguments": card.arguments, "classes": len(card.classes)}
+        dump({"network": str(output), **facts, "parameters": network.num_parameters, "parent": card.parent})
+        return
+    print(
+        f"{output}: {card.architecture} for {len(card.classes):,} classes, {network.num_parameters:,} parameters, "
+        f"from {card.parent}; no tensor missing or left over"
+    )
 
 
 def recipes(named: dict[str, tuple[str, Recipe]], *, json: bool) -> None:

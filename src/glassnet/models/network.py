@@ -17,7 +17,13 @@ from glassnet import card as network_file
 from glassnet.card import Card, load_tensors
 from glassnet.errors import InputError, NetworkFileError, UnknownName
 from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
-from glassnet.models.pretrained import has_weights, imagenet_classes, load_pretrained, origin
+from glassnet.models.pretrained import (
+    find_source,
+    has_weights,
+    imagenet_classes,
+    load_pretrained,
+    trained_preprocess,
+)
 from glassnet.models.registry import Classifier, create, default_preprocess, names
 from glassnet.nn.device import pick_device, reuse_memory, versions
 from glassnet.nn.fuse import fold_batch_norm
@@ -51,22 +57,31 @@ class Network:
         *,
         preprocess: Preprocess | None = None,
         in_channels: int | None = None,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         **arguments: Any,
     ) -> Network:
         """Return the registered network `name` for `classes`, its weights fresh (torch's seed decides) or `pretrained`.
 
-        `preprocess` defaults to the one the network was designed for, at `in_channels`. Pretrained weights get a fresh
-        head. Raises `UnknownName`, `InputError`, or `MissingExtra` where the weights' package is not installed.
+        `pretrained` is True for the best weights known, or the name of a source, as in "torchvision"; they get a fresh
+        head. `preprocess` defaults to the one the network was designed for, or its weights were trained with, at
+        `in_channels`. Raises `UnknownName`, `InputError`, or `MissingExtra` or `DownloadError` where the weights cannot
+        be had.
         """
-        _check_classes(classes)
+        check_classes(classes)
+        if pretrained:
+            arguments = find_source(name, pretrained).layout.with_presupposed(arguments)
+            preprocess = preprocess or trained_preprocess(name, pretrained, in_channels=in_channels)
         preprocess = preprocess or default_preprocess(name, in_channels=in_channels, **arguments)
         if in_channels not in (None, preprocess.channels):
             raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
-        build = load_pretrained if pretrained else create
-        module = build(name, classes=len(classes), in_channels=preprocess.channels, **arguments)
+        shape = {"classes": len(classes), "in_channels": preprocess.channels}
+        if pretrained:
+            module = load_pretrained(name, pretrained=pretrained, **shape, **arguments)
+        else:
+            module = create(name, **shape, **arguments)
+        parent = find_source(name, pretrained).origin if pretrained else None
         arguments = {**arguments, **module.changed_arguments}
-        return cls(module, _card(name, classes, preprocess, arguments, origin(name) if pretrained else None))
+        return cls(module, new_card(name, classes, preprocess, arguments, parent))
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -106,12 +121,12 @@ class Network:
 
         The card starts anew but for the architecture and the preprocess; `parent` says where the weights are from.
         """
-        _check_classes(classes)
+        check_classes(classes)
         module = copy.deepcopy(self.module)
         if tuple(classes) != self.classes:
             module.replace_head(len(classes))
         arguments = {**self.card.arguments, **module.changed_arguments}
-        return Network(module, _card(self.card.architecture, classes, self.preprocess, arguments, parent))
+        return Network(module, new_card(self.card.architecture, classes, self.preprocess, arguments, parent))
 
     def linearise_head(self) -> None:
         """Make the logits linear in the body's features, for a linear probe; most networks' are so already."""
@@ -189,8 +204,10 @@ class Network:
         return reader.stream(as_pictures(images))
 
 
-def load_network(target: str | Path, *, pretrained: bool = False) -> Network:
+def load_network(target: str | Path, *, pretrained: bool | str = False) -> Network:
     """Return the network that `target` means: a run folder, a network file, or with `pretrained` a registry name.
+
+    `pretrained` is True for the best weights known, or the name of their source ("torchvision").
 
     Raises `NetworkFileError` for a missing or bad file, `UnknownName` for a name that is none of the three, and
     `InputError` for a registered name without `pretrained`: such a network has learnt nothing yet.
@@ -208,7 +225,7 @@ def load_network(target: str | Path, *, pretrained: bool = False) -> Network:
     if not pretrained:
         advice = "use pretrained weights (--pretrained)" if has_weights(name) else "train it first"
         raise InputError(f"{name!r} is a registered network that has learnt nothing yet; {advice}, or name a run")
-    return _pretrained(name)
+    return _pretrained(name, pretrained)
 
 
 def _version(tensor: Tensor) -> tuple[int, int]:
@@ -216,11 +233,12 @@ def _version(tensor: Tensor) -> tuple[int, int]:
     return id(tensor), 0 if tensor.is_inference() else tensor._version
 
 
-def _pretrained(name: str) -> Network:
+def _pretrained(name: str, pretrained: bool | str) -> Network:
     """Return the network `name` with trained weights and the head and class names they were trained with."""
-    preprocess = default_preprocess(name)
-    module = load_pretrained(name, in_channels=preprocess.channels)
-    return Network(module, _card(name, imagenet_classes(), preprocess, {}, origin(name)))
+    source = find_source(name, pretrained)
+    module = load_pretrained(name, pretrained=pretrained)
+    arguments = source.layout.with_presupposed({})
+    return Network(module, new_card(name, imagenet_classes(), source.preprocess, arguments, source.origin))
 
 
 def _file_in(run: Path) -> Path:
@@ -232,9 +250,10 @@ def _file_in(run: Path) -> Path:
     return file
 
 
-def _card(
+def new_card(
     name: str, classes: Sequence[str], preprocess: Preprocess, arguments: dict[str, Any], parent: str | None
 ) -> Card:
+    """Return the card of the registered network `name`, with nothing measured yet; `parent` says where it is from."""
     return Card(
         architecture=name,
         arguments={**arguments, "in_channels": preprocess.channels},
@@ -245,7 +264,8 @@ def _card(
     )
 
 
-def _check_classes(classes: Sequence[str]) -> None:
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise `InputError` unless `classes` are names, at least one and each once."""
     if isinstance(classes, str) or not all(isinstance(name, str) and name for name in classes):
         raise InputError(f"classes is {classes!r}; expected a sequence of names")
     if len(set(classes)) != len(classes):

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glassnet.errors import InputError
 from glassnet.models.registry import Classifier
 from glassnet.nn.blocks import PointwiseLinear
 from glassnet.nn.layers import GlobalAveragePool
@@ -25,18 +27,23 @@ class ScoreMapClassifier(Classifier):
     """A classifier whose logits are the means of score maps: mean(relu(head(feature maps))).
 
     `stages` end in feature maps (N, D, H, W); `body` is these and their mean, (N, D). With `rectify` the score maps
-    pass a ReLU, as in the papers. A head that was replaced or fitted as a linear probe is not rectified: a class whose
-    fresh scores happen to be below zero everywhere would never learn, and a probe's logits are linear. The logits then
-    are head(body(images)), as in any network.
+    pass a ReLU, as in the papers. `border` is the width of a frame of zeros around the feature maps, where the scores
+    are the head's biases (1 in Caffe's SqueezeNet 1.0). A head that was replaced or fitted as a linear probe is not
+    rectified: a class whose fresh scores happen to be below zero everywhere would never learn, and a probe's logits are
+    linear. The logits then are head(body(images)), as in any network.
     """
 
     head: PointwiseLinear
 
-    def __init__(self, stages: OrderedDict[str, nn.Module], features: int, classes: int, *, rectify: bool) -> None:
+    def __init__(
+        self, stages: OrderedDict[str, nn.Module], features: int, classes: int, *, rectify: bool, border: int = 0
+    ) -> None:
+        if border < 0 or (border and not rectify):
+            raise InputError(f"border is {border}; expected 0 or more, and 0 where the scores are not rectified")
         body = nn.Sequential(OrderedDict(**stages, pool=GlobalAveragePool()))
         super().__init__(body, PointwiseLinear(features, classes))
         self.act = nn.ReLU()
-        self.rectify = rectify
+        self.rectify, self.border = rectify, border
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) of `images` (N, C, H, W) float, as the preprocess makes them."""
@@ -51,13 +58,17 @@ class ScoreMapClassifier(Classifier):
         maps = images
         for stage in stages:
             maps = stage(maps)  # at last (N, D, H', W')
+        if self.rectify and self.border:
+            maps = F.pad(maps, (self.border,) * 4)
         scores: Tensor = self.head(maps)
         return scores
 
     @property
     def changed_arguments(self) -> dict[str, Any]:
         """What the card must say beside the arguments that the network was built with."""
-        return {} if self.rectify else {"rectify": False}
+        if self.rectify:
+            return {}
+        return {"rectify": False, "border": 0} if self.border else {"rectify": False}
 
     def linearise_head(self) -> None:
         """Make the logits linear in the features: head(body(images))."""

@@ -59,7 +59,7 @@ FIRES = {
 
 
 def squeezenet(
-    first: nn.Conv2d, pool_after: tuple[str, ...], classes: int, dropout: float, rectify: bool
+    first: nn.Conv2d, pool_after: tuple[str, ...], classes: int, dropout: float, rectify: bool, border: int = 0
 ) -> ScoreMapClassifier:
     """Build a SqueezeNet that starts with `first` and halves its maps behind the stages in `pool_after`."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -72,7 +72,7 @@ def squeezenet(
         if name in pool_after:
             stages[name.replace("fire", "pool")] = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
     stages["dropout"] = nn.Dropout(dropout)
-    network = ScoreMapClassifier(stages, channels, classes, rectify=rectify)
+    network = ScoreMapClassifier(stages, channels, classes, rectify=rectify, border=border)
     _initialise(network)
     return network
 
@@ -88,10 +88,15 @@ def _initialise(network: ScoreMapClassifier) -> None:
 
 
 @register("squeezenet1_0", title="SqueezeNet 1.0", paper=PAPER)
-def squeezenet1_0(classes: int, in_channels: int, dropout: float = 0.5, rectify: bool = True) -> ScoreMapClassifier:
-    """Build version 1.0: at 224x224, maps of 109, 54 (fire2 to fire4), 27 (fire5 to fire8) and 13 (fire9)."""
+def squeezenet1_0(
+    classes: int, in_channels: int, dropout: float = 0.5, rectify: bool = True, border: int = 0
+) -> ScoreMapClassifier:
+    """Build version 1.0: at 224x224, maps of 109, 54 (fire2 to fire4), 27 (fire5 to fire8) and 13 (fire9).
+
+    `border=1` pads the scored maps to 15 as the authors' Caffe file does; later copies of it do not.
+    """
     first = nn.Conv2d(in_channels, 96, 7, stride=2)
-    return squeezenet(first, ("fire4", "fire8"), classes, dropout, rectify)
+    return squeezenet(first, ("fire4", "fire8"), classes, dropout, rectify, border)
 
 
 @register("squeezenet1_1", title="SqueezeNet 1.1", paper=PAPER)

@@ -145,7 +145,9 @@ def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> st
     words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", decided["network"]]
     for name, value in decided["arguments"].items() if not settings["start_from"] else ():
         words += ["--arg", f"{name}={_toml(value)}"]
-    words += ["--pretrained"] if decided["pretrained"] and not settings["start_from"] else []
+    if decided["pretrained"] and not settings["start_from"]:
+        source = decided["pretrained"]  # True for the best one, or its name
+        words += ["--weights", source] if isinstance(source, str) else ["--pretrained"]
     words += _recipe_words(run)
     words += ["--set", f"steps={run.facts['plan']['steps']}"] if settings["minutes"] else []
     words += ["--group-by", settings["group_by"]] if settings["group_by"] else []

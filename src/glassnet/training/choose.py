@@ -27,7 +27,7 @@ class Choice:
 
     network: str
     recipe: Recipe
-    pretrained: bool
+    pretrained: bool | str
     reason: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
@@ -38,12 +38,13 @@ def choose(
     network: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     recipe_name: str | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     start_from: str | None = None,
     minutes: float | None = None,
 ) -> Choice:
     """Fill in what is None from the data; what the user chose stays.
 
+    pretrained: True for the best weights known, or the name of their source.
     start_from: the architecture of the network file that is fine-tuned, which then is the network.
     """
     pictures = _describe(index)
@@ -56,13 +57,13 @@ def choose(
     elif asked is not None and asked.network and not pretrained:
         name, why = asked.network, "the recipe was tuned with it"
     elif pretrained or (not is_small(index) and weights_installed()):
-        name, pretrained, why = PRETRAINED, True, "trained on ImageNet, so few photos suffice"
+        name, pretrained, why = PRETRAINED, pretrained or True, "trained on ImageNet, so few photos suffice"
     elif is_small(index):
         name, why = _small_network(index), "pictures this small are learnt from scratch"
         given = {"stem": "small", **given} if name.startswith("resnet") else given
     else:
         name, why = "resnet18", "no pretrained weights are installed (extra: pretrained), so it learns from scratch"
-    trained = pretrained or start_from is not None
+    trained = bool(pretrained) or start_from is not None
     chosen = asked or recipe(_recipe_name(index, trained, minutes))
     if network is None and name != chosen.network and not trained and not is_small(index) and chosen.size == 0:
         chosen = chosen.replace(size=SCRATCH_SIZE)

@@ -67,7 +67,7 @@ def find_lr(
     recipe: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     device: str = "auto",
     threads: int | None = None,
     seed: int = 0,

@@ -99,12 +99,17 @@ def _split_head(module: nn.Module, groups: list[dict[str, Any]]) -> tuple[list[d
     others: list[dict[str, Any]] = []
     for group in groups:
         pairs = list(zip(group["names"], group["params"], strict=True))
-        inner = [pair for pair in pairs if group["matrix"] and not (has_head and pair[0].startswith("head."))]
+        inner = [pair for pair in pairs if group["matrix"] and not (has_head and _in_a_head(pair[0]))]
         outer = [pair for pair in pairs if not any(pair is other for other in inner)]
         for part, target in ((inner, matrices), (outer, others)):
             if part:
                 target.append({**group, "names": [n for n, _ in part], "params": [p for _, p in part]})
     return matrices, others
+
+
+def _in_a_head(name: str) -> bool:
+    """Whether a parameter is of the module's head, or of an auxiliary one (`auxiliary.inception4a.head.weight`)."""
+    return name.startswith("head.") or (name.startswith("auxiliary.") and ".head." in name)
 
 
 def _plain(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:

@@ -13,8 +13,8 @@ import torch
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError, InputError
-from glassnet.models import registry
 from glassnet.models.network import Network, load_network
+from glassnet.models.pretrained import trained_preprocess as pretrained_preprocess
 from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
 from glassnet.training.recipes import Recipe
@@ -31,7 +31,7 @@ class Settings:
     recipe: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
-    pretrained: bool = False
+    pretrained: bool | str = False
     start_from: str | None = None
     minutes: float | None = None
     device: str = "auto"
@@ -142,7 +142,7 @@ def trained_preprocess(index: Index, choice: Choice, source: Network | None) -> 
             )
         return source.preprocess
     if choice.pretrained:
-        return registry.default_preprocess(choice.network, in_channels=index.channels, **choice.arguments)
+        return pretrained_preprocess(choice.network, choice.pretrained, in_channels=index.channels)
     return None
 
 

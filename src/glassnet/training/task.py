@@ -20,6 +20,8 @@ from glassnet.evaluation.calibration import cross_entropy
 from glassnet.evaluation.metrics import accuracy, confusion_matrix, macro_f1
 from glassnet.training.distributed import Workers
 
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al. 2014, arXiv:1409.4842, section 5)
+
 
 class Task(Protocol):
     """What the loop needs to know of a job."""
@@ -81,13 +83,25 @@ class Classification:
             )
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Return the mean cross-entropy and the accuracy (of the heavier label, where two are mixed)."""
-        logits = model(batch.images).float()  # (N, K)
+        """Return the mean cross-entropy and the accuracy (of the heavier label, where two are mixed).
+
+        A model with auxiliary heads returns a tuple, its own logits first; 0.3 times each of the others' losses is
+        added.
+        """
+        said = model(batch.images)  # (N, K), or a tuple of them
+        logits, *auxiliary = (each.float() for each in (said if isinstance(said, tuple) else (said,)))
         hits = (logits.detach().argmax(1) == batch.labels).float().mean()
+        loss = self._batch_loss(logits, batch)
+        for each in auxiliary:
+            loss = loss + AUXILIARY_WEIGHT * self._batch_loss(each, batch)
+        return loss, [hits]
+
+    def _batch_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy of (N, K) logits with the batch's labels, mixed or not."""
         if batch.mix is None or batch.labels_b is None:
-            return self._cross_entropy(logits, batch.labels), [hits]
+            return self._cross_entropy(logits, batch.labels)
         first = self._cross_entropy(logits, batch.labels, batch.mix)
-        return first + self._cross_entropy(logits, batch.labels_b, 1.0 - batch.mix), [hits]
+        return first + self._cross_entropy(logits, batch.labels_b, 1.0 - batch.mix)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of (N, K) logits; `share` (N,) weighs each item's part in it."""

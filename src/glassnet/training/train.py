@@ -38,7 +38,7 @@ def train(
     network: str | None = None,
     recipe: str | None = None,
     output: str | Path | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     start_from: str | Path | None = None,
     minutes: float | None = None,
     epochs: float | None = None,
@@ -60,7 +60,8 @@ def train(
         network: a registry name; None chooses by the data. arguments: the network's own.
         recipe: a name or a `.toml` file; None chooses. overrides: recipe fields; epochs and precision are two of them.
         output: the run's folder, new or empty; None makes runs/DATA-1, -2, ...
-        pretrained: start from ImageNet weights. start_from: fine-tune this network file (or run folder).
+        pretrained: start from ImageNet weights: True for the best known, or the name of their source ("torchvision").
+        start_from: fine-tune this network file (or run folder).
         minutes: plan the number of steps so that everything ends within them.
         device: auto, cpu, cuda, mps. threads: of the CPU; None leaves torch's choice. seed: all randomness follows it.
         strict: stop at data problems instead of quarantining. group_by: a table's column that stays in one split.

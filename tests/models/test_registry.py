@@ -167,7 +167,11 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 @pytest.mark.parametrize(
     "name, arguments, match",
     [
-        ("resnet18", {"stemm": "small"}, "resnet18 takes no argument 'stemm'; it takes: stem, shortcut; did you mean 'stem'"),
+        (
+            "resnet18",
+            {"stemm": "small"},
+            "resnet18 takes no argument 'stemm'; it takes: stem, shortcut; did you mean 'stem'",
+        ),
         ("lenet5", {"width": 2}, "lenet5 takes no argument 'width'; it takes none"),
         ("resnet18", {"stem": "tiny"}, "no stem is called 'tiny'.*expected 'imagenet' or 'small'"),
         ("resnet18", {"shortcut": "b"}, "no shortcut is called 'b'; .*expected 'A', 'B', 'C' or 'none'"),

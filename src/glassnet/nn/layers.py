@@ -9,7 +9,12 @@ import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glassnet.nn.activations import ScaledTanh
 from glassnet.nn.arithmetic import same_padding
+from glassnet.nn.join import ZeroPaddedShortcut
+from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from glassnet.nn.regularise import ActivityPenalty
 
 
 def conv2d_same(
@@ -107,5 +112,8 @@ class GlobalMaxPool(nn.Module):
         return x.amax((2, 3))
 
 
-LEAVES: tuple[type[nn.Module], ...] = (Conv2dSame, GlobalAveragePool, GlobalMaxPool)
+LEAVES: tuple[type[nn.Module], ...] = (
+    *(Conv2dSame, PaddedConv2d, PaddedMaxPool2d, PaddedAvgPool2d, GlobalAveragePool, GlobalMaxPool),
+    *(LocalResponseNorm, ScaledTanh, ActivityPenalty, ZeroPaddedShortcut),
+)
 """Modules of ours that a trace shows as one layer."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from glassnet.data.batches import Batch
 from glassnet.evaluation.calibration import cross_entropy
 from glassnet.evaluation.metrics import accuracy, confusion_matrix, macro_f1
+from glassnet.nn.regularise import penalty
 from glassnet.training.distributed import Workers
 
 
@@ -81,13 +82,17 @@ class Classification:
             )
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Return the mean cross-entropy and the accuracy (of the heavier label, where two are mixed)."""
+        """Return the mean cross-entropy plus what the layers' regularisers cost, and the accuracy.
+
+        Where two labels are mixed, it is the accuracy for the heavier one.
+        """
         logits = model(batch.images).float()  # (N, K)
         hits = (logits.detach().argmax(1) == batch.labels).float().mean()
+        cost = penalty(model)  # after the forward pass, which activities are paid for
         if batch.mix is None or batch.labels_b is None:
-            return self._cross_entropy(logits, batch.labels), [hits]
+            return self._cross_entropy(logits, batch.labels) + cost, [hits]
         first = self._cross_entropy(logits, batch.labels, batch.mix)
-        return first + self._cross_entropy(logits, batch.labels_b, 1.0 - batch.mix), [hits]
+        return first + self._cross_entropy(logits, batch.labels_b, 1.0 - batch.mix) + cost, [hits]
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of (N, K) logits; `share` (N,) weighs each item's part in it."""

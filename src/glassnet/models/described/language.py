@@ -341,6 +341,10 @@ def _table(value: Any, path: Path, places: Places) -> None:
 
 def _known(table: Mapping[str, Any], known: tuple[str, ...], path: Path, what: str, places: Places) -> None:
     for key in table:
+        if key in ("name", "input", "layers") and path in (("defaults",), ("output",)):
+            raise places.error(
+                (*path, key), f"{key} stands behind {what} and so belongs to it; move it above that line"
+            )
         if key not in known:
             near = nearest(key, known)
             hint = f"nearest: {', '.join(near)}" if near else f"it has {', '.join(known)}"

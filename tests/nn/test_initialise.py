@@ -68,7 +68,7 @@ def test_arguments_count() -> None:
     assert 2.0 <= weight.min().item() < 2.05
     uniform(weight, low=2.0, high=3.0)
     assert 2.0 <= weight.min().item() < weight.max().item() <= 3.0
-    with pytest.raises(InputError, match="low is 3.0 and high is 2.0; expected low <= high"):
+    with pytest.raises(InputError, match=r"low is 3.0 and high is 2.0; expected low <= high"):
         uniform(weight, low=3.0, high=2.0)
     with pytest.raises(InputError, match="std is -1; expected at least 0"):
         INITIALISERS["normal"](weight, std=-1)

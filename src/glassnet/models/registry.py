@@ -164,7 +164,7 @@ def resolve(network: str, arguments: Mapping[str, Any] | None = None) -> tuple[s
     They are plain data for the card, and `create(architecture, **arguments)` builds the network without the file.
     Raises `InputError` for arguments beside a description, which holds all it needs, and for what is wrong in it.
     """
-    given = dict(arguments or {})
+    network, given = str(network), dict(arguments or {})
     if not network.endswith(".toml"):
         return network, given
     from glassnet.models.described import ARCHITECTURE, read  # it registers itself here, so it cannot come first

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from glassnet.errors import InputError
+
 
 class ScaledTanh(nn.Module):
     """amplitude tanh(slope x), any shape.
@@ -47,6 +49,8 @@ def elu(*, alpha: float = 1.0) -> nn.Module:
 
 def softplus(*, beta: float = 1.0) -> nn.Module:
     """log(1 + e^(beta x)) / beta: a smooth rectifier."""
+    if beta <= 0:
+        raise InputError(f"beta is {beta}; expected a number above 0")
     return nn.Softplus(beta)
 
 

@@ -153,7 +153,10 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
     if source is not None:
         network = source.for_classes(classes, parent=settings.start_from)
         network.card.preprocess = preprocess.to_dict()
-        return Network(network.module, network.card)
+        network = Network(network.module, network.card)
+        if (preprocess.height, preprocess.width) != (source.preprocess.height, source.preprocess.width):
+            network.trace()  # raises where its weights are for one size only
+        return network
     network = Network.create(
         choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments
     )

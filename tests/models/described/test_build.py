@@ -237,3 +237,58 @@ def test_an_option_that_says_the_default_changes_nothing() -> None:
     said = {"kernel": 3, "stride": 1, "padding": "same", "dilation": 1, "groups": 1, "bias": True, "weights": "torch"}
     (_, before), (_, after) = fingerprint({"conv": 8}), fingerprint({"conv": 8, **said})
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_identity_weights_hand_every_group_its_own_channels() -> None:
+    x = torch.randn(2, 4, 12, 12)
+    for groups in (1, 2, "depthwise"):
+        layer = {"conv": 4, "groups": groups, "weights": "identity", "biases": "zeros"}
+        torch.testing.assert_close(build(layer).body.conv1(x), x)
+
+
+def test_averages_and_a_dense_output_are_a_convolution_to_the_classes_averaged() -> None:
+    network = build({"conv": 6}, {"pool": "global_average"})
+    x = torch.randn(2, 4, 12, 12)
+    maps = F.conv2d(network.body.conv1(x), network.head.weight[:, :, None, None], network.head.bias)  # (2, 5, 12, 12)
+    torch.testing.assert_close(network(x), maps.mean((2, 3)))
+
+
+STEM = {"conv": 8, "stride": 2, "norm": "batch", "activation": "relu"}
+SIMPLE = {"conv": 8, "activation": "relu"}
+AVERAGED = {"pool": "global_average"}
+
+
+def stages(depth: int) -> list[Layer]:
+    each = {"block": "residual", "repeat": depth}
+    return [
+        STEM,
+        {**each, "width": 8},
+        {**each, "width": 16, "stride": 2},
+        {**each, "width": 32, "stride": 2},
+        AVERAGED,
+    ]
+
+
+@pytest.mark.parametrize(
+    "layers, defaults, depth",
+    [
+        *[(stages(n), {"block": {"shortcut": kind}}, 6 * n + 2) for n in (3, 9) for kind in ("A", "none")],
+        (stages(3), {"block": {"shortcut": "B"}}, 6 * 3 + 2 + 2),
+        (stages(3), {"block": {"shortcut": "C"}}, 6 * 3 + 2 + 9),
+        ([SIMPLE, {"norm": "lrn"}, {"pool": "max"}], {}, 2),
+        ([SIMPLE, {"pool": "max"}, SIMPLE, {"pool": "max"}], {}, 3),
+        ([{**SIMPLE, "stride": 2, "repeat": 1}, {**SIMPLE, "stride": 2}], {}, 3),
+        ([SIMPLE, {"pool": "max"}, {"dense": 32, "activation": "relu", "repeat": 2}], {}, 4),
+        ([SIMPLE, {"pool": "max"}, {"conv": 32, "kernel": 1, "activation": "relu"}, AVERAGED], {}, 3),
+        ([SIMPLE, SIMPLE], {"padding_mode": "replicate"}, 3),
+        ([SIMPLE, SIMPLE], {"padding": "valid"}, 3),
+    ],
+)
+def test_the_questions_of_the_studies_are_a_few_lines(layers: list[Layer], defaults: Layer, depth: int) -> None:
+    with torch.device("meta"):
+        network = build(*layers, size=(28, 28, 1), defaults=defaults)
+    weighted = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert len(weighted) == depth
+    if layers[0] is STEM:
+        shapes = [layer.output_shape for layer in trace(network, (1, 28, 28)) if layer.kind == "ReLU"]
+        assert (shapes[0], shapes[-1]) == ((8, 14, 14), (32, 4, 4))

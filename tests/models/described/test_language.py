@@ -21,6 +21,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+# ruff: noqa: E501 - a table whose rows are a text and what is said of it
 @pytest.mark.parametrize(
     "text, match",
     [
@@ -114,7 +115,7 @@ def test_what_does_not_fit_is_named_with_its_numbers(text: str, match: str, tmp_
 
 
 def test_files_that_are_no_descriptions(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no description of a network can be read at .*gone.toml: No such file"):
+    with pytest.raises(InputError, match=r"no description of a network can be read at .*gone.toml: No such file"):
         read(tmp_path / "gone.toml")
     with pytest.raises(InputError, match=r"my.toml is not TOML: .*\(at line 2, column"):
         read(written(tmp_path, "input = [1, 1, 1]\nconv = = 3"))
@@ -124,9 +125,9 @@ def test_files_that_are_no_descriptions(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_layer_is_named() -> None:
-    with pytest.raises(InputError, match="^layer 1: a conv layer has no key 'expanded'"):
+    with pytest.raises(InputError, match=r"^layer 1: a conv layer has no key 'expanded'"):
         described(10, 1, {"input": [8, 8, 1], "layers": [{"conv": 3, "expanded": 1}]})
-    with pytest.raises(InputError, match="^the description: a list; expected a table"):
+    with pytest.raises(InputError, match=r"^the description: a list; expected a table"):
         described(10, 1, [])
     with pytest.raises(InputError, match=r"^layer 1: conv on 1x8x8 .*kernel of 9"):
         described(10, 1, {"input": [8, 8, 1], "layers": [{"conv": 3, "kernel": 9, "padding": "valid"}]})

@@ -201,7 +201,11 @@ def _expanded(layer: dict[str, Any]) -> dict[str, Any]:
 
 def _prepare(layer: nn.Module, options: Options) -> None:
     """Initialise and regularise a convolution or dense layer."""
-    _call(INITIALISERS, options.get("weights", "torch"), layer.weight)
+    weights = options.get("weights", "torch")
+    if isinstance(layer, nn.Conv2d) and _word(weights) in ("identity", "dirac"):
+        nn.init.dirac_(layer.weight, layer.groups)  # each group hands its own channels through
+    else:
+        _call(INITIALISERS, weights, layer.weight)
     if layer.bias is not None:
         _call(BIAS_INITIALISERS, options.get("biases", "torch"), layer.bias)
     regularise(layer, **{key: options[key] for key in REGULARISERS if key in options})
@@ -218,6 +222,10 @@ def _check_biases(layer: Options, kind: str, options: Options) -> None:
                 )
 
 
+def _word(choice: Any) -> str:
+    return str(choice["type"] if isinstance(choice, dict) else choice)
+
+
 def _call(table: Mapping[str, Callable[..., Any]], choice: Any, *given: Any) -> Any:
     """Call what a word, or a table with a type and arguments, means."""
     if isinstance(choice, str):
@@ -228,9 +236,9 @@ def _call(table: Mapping[str, Callable[..., Any]], choice: Any, *given: Any) -> 
 def _tail(options: Options, shape: Shape) -> Modules:
     """Return what follows a layer: norm, activation, the price of activity, dropout."""
     tail: Modules = OrderedDict()
-    if (norm := options.get("norm", "none")) != "none":
+    if _word(norm := options.get("norm", "none")) != "none":
         tail["norm"] = _call(NORMS, norm, shape)
-    if (activation := options.get("activation", "none")) != "none":
+    if _word(activation := options.get("activation", "none")) != "none":
         tail["act"] = _call(ACTIVATIONS, activation)
     if options.get("activity_l1") or options.get("activity_l2"):
         tail["activity"] = ActivityPenalty(l1=options.get("activity_l1", 0.0), l2=options.get("activity_l2", 0.0))

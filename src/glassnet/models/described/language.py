@@ -7,7 +7,6 @@ and types; whether the layers fit each other is found where they are built.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,9 @@ from glassnet.nn.initialise import BIAS_INITIALISERS, INITIALISERS
 from glassnet.nn.padded import MODES
 
 LARGEST = 65_536  # of a width, a picture's side: beyond it a number is a slip
+HUGE = 1e9  # of any other number
 MOST_REPEATS = 1000
+DEEPEST = 12  # of layers in layers
 
 Check = Callable[[Any], str | None]
 """Returns what was expected instead of a value, None where the value is fine."""
@@ -76,12 +77,12 @@ def whole(least: int, most: int = LARGEST) -> Check:
     return check
 
 
-def number(least: float, below: float = math.inf) -> Check:
+def number(least: float, below: float = HUGE) -> Check:
     """A number in a range, the upper end excluded."""
 
     def check(value: Any) -> str | None:
         fine = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < below
-        return None if fine else f"a number of at least {least:g}" + (f" and below {below:g}" if below < 1e9 else "")
+        return None if fine else f"a number of at least {least:g}" + (f" and below {below:g}" if below < HUGE else "")
 
     return check
 
@@ -180,7 +181,7 @@ def _arguments(function: Callable[..., Any], value: Mapping[str, Any]) -> str | 
         if isinstance(defaults[name], str):
             fine, kind = isinstance(given, str), "a word"
         else:
-            fine = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+            fine = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < HUGE
             fine, kind = fine and (isinstance(given, int) or isinstance(defaults[name], float)), "a number"
             kind = "a whole number" if isinstance(defaults[name], int) else kind
         if not fine:
@@ -290,7 +291,10 @@ def _check_defaults(defaults: Any, places: Places) -> None:
 
 def _check_layers(layers: Any, path: Path, places: Places) -> None:
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        raise places.error(path, f"{path[-1]} is {layers!r:.60}; expected a list of layers")
+        what = path[-1] if isinstance(path[-1], str) else "a branch"
+        raise places.error(path, f"{what} is {layers!r:.60}; expected a list of layers")
+    if path.count("layers") + path.count("branches") > DEEPEST:
+        raise places.error(path, f"layers lie in layers more than {DEEPEST} deep")
     for number_, layer in enumerate(layers):
         _check_layer(layer, (*path, number_), places)
 

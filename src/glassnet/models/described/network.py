@@ -51,6 +51,7 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         description = tomllib.loads(text)
+        places = Places(path.name, lines_of(text))
     except OSError as error:
         raise InputError(f"no description of a network can be read at {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -59,7 +60,6 @@ def read(path: str | Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
-    places = Places(path.name, lines_of(text))
     check(description, places)
     description = {"name": path.stem, **description}
     with torch.device("meta"):  # shapes without numbers: whatever does not fit is found here, with its line

@@ -94,6 +94,8 @@ def prepare(settings: Settings) -> Prepared:
     Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
     """
     source = load_network(settings.start_from) if settings.start_from else None
+    if settings.network is not None:
+        registry.resolve(settings.network, settings.arguments)  # a mistake in a description is said before the scan
     index = scan(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
     choice = choose(
         index,

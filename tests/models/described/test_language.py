@@ -131,3 +131,5 @@ def test_without_a_file_the_layer_is_named() -> None:
         described(10, 1, [])
     with pytest.raises(InputError, match=r"^layer 1: conv on 1x8x8 .*kernel of 9"):
         described(10, 1, {"input": [8, 8, 1], "layers": [{"conv": 3, "kernel": 9, "padding": "valid"}]})
+    with pytest.raises(InputError, match=r"^\[output\]: weights is 3"):
+        described(10, 1, {"input": [8, 8, 1], "layers": [{"conv": 3}], "output": {"weights": 3}})

@@ -37,6 +37,7 @@ weight_l2 = 1e-3
 stage = "top"
 dense = 16
 activation = "relu"
+activity_l2 = 1e-4
 [output]
 weight_l1 = 1e-3
 """
@@ -148,6 +149,10 @@ def test_polite_refusals(small: str) -> None:
         load_network(small)
     with pytest.raises(InputError, match=r"small.toml is a network of your own, and has no pretrained weights"):
         Network.create(small, ["a"], pretrained=True)
+    bad = Path(small).with_name("bad.toml")
+    bad.write_text("input = [1]\nlayers = [{ conv = 1 }]")
+    with pytest.raises(InputError, match=r"bad.toml line 1: input is \[1\]"):  # before it looks for the data
+        train("no such data", network=str(bad))
     with pytest.raises(InputError, match=r"small.toml is a network of your own, and has no pretrained weights"):
         train("fashion-mini", network=small, pretrained=True)
 
@@ -161,7 +166,14 @@ def write_data(path: Path) -> None:
 
 def test_training_from_a_file_goes_on_without_it(small: str, tmp_path: Path) -> None:
     write_data(tmp_path / "data.npz")
-    run = train(tmp_path / "data.npz", network=small, output=tmp_path / "run", epochs=1, quiet=True)
+    run = train(
+        tmp_path / "data.npz",
+        network=small,
+        output=tmp_path / "run",
+        epochs=1,
+        overrides={"accumulate": 2, "ema": 0.9},
+        quiet=True,
+    )
     card = read_card(run.network_path)
     assert card.architecture == "described"
     assert card.arguments["description"]["name"] == "tiny"

@@ -47,7 +47,7 @@ class Places:
         """Return "my.toml line 12 (layer 3)", or "layer 3" where there is no file."""
         words = in_words(path)
         if not self.file:
-            return words or "the description"
+            return words or (f"[{path[0]}]" if path and path[0] in ("defaults", "output") else "the description")
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
         line = f" line {self.lines[known]}" if known is not None else ""
         return f"{self.file}{line}{f' ({words})' if words else ''}"
@@ -313,7 +313,7 @@ def _check_layer(layer: dict[str, Any], path: Path, places: Places) -> None:
     if "stage" in layer and len(path) > 2:
         raise places.error((*path, "stage"), "a stage begins at an outer layer, not inside of one")
     name = layer["block"] + " block" if kind == "block" else f"{kind if kind != 'tail' else 'norm or activation'} layer"
-    _known(layer, keys_of(kind, layer), path, f"a {name}", places)
+    _known(layer, keys_of(kind, layer), path, f"{'an' if name[0] in 'aeiou' else 'a'} {name}", places)
     for key, value in layer.items():
         if key in KEYS:
             one_number = kind == "block" and key == "stride"  # a shortcut knows no others

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from glassnet.nn.activations import ScaledTanh
 from glassnet.nn.arithmetic import same_padding
 from glassnet.nn.blocks import PointwiseLinear
 from glassnet.nn.convolution import Conv2d
 from glassnet.nn.filters import FixedFilter
 from glassnet.nn.layers import LEAVES, Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
-from glassnet.nn.lenet_layers import PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
 from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
 from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.regularise import ActivityPenalty
 from glassnet.nn.trace import trace
 
 
@@ -119,6 +122,10 @@ SINGLE: list[tuple[nn.Module, tuple[int, ...], int]] = [
     (GlobalAveragePool(), (3,), 0),
     (GlobalMaxPool(), (3,), 0),
     (LocalResponseNorm(), (3, 8, 8), 0),
+    (ActivityPenalty(l1=0.1), (3, 8, 8), 0),
+    (PaddedAvgPool2d((2, 2), (2, 2), (1, 0, 0, 1), count_include_pad=False), (3, 4, 4), 0),
+    (PaddedConv2d(3, 5, (3, 3), (1, 1), (2, 0, 0, 2)), (5, 8, 8), 9 * 15 * 64),
+    (PaddedMaxPool2d((2, 2), (2, 2), (1, 0, 0, 1)), (3, 4, 4), 0),
     (PartialConv2d(3, [(0, 1), (2,)], 3), (2, 6, 6), 3 * 9 * 36),
     (PointwiseLinear(3, 5), (5, 8, 8), 15 * 64),
     (RadialBasisOutput(3, 4), (4,), 0),

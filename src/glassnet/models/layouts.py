@@ -203,7 +203,10 @@ _BASIC = {"stem": "imagenet", "shortcut": "B"}
 _BOTTLENECK = {**_BASIC, "stride_in": "3x3"}
 _RESNETS = {"resnet18": _BASIC, "resnet34": _BASIC}
 _RESNETS |= {"resnet50": _BOTTLENECK, "resnet101": _BOTTLENECK, "resnet152": _BOTTLENECK}
-_SQUEEZENETS = {"squeezenet1_0": {"rectify": True, "border": 0}, "squeezenet1_1": {"rectify": True}}
+_SQUEEZENETS: dict[str, dict[str, bool | int]] = {
+    "squeezenet1_0": {"rectify": True, "border": 0},
+    "squeezenet1_1": {"rectify": True},
+}
 _AUXILIARY = ({"auxiliary": True}, {"auxiliary": False})
 
 LAYOUTS = (

@@ -108,7 +108,7 @@ def find_lr(
         for number, loss in enumerate(try_rates(prepared, team, seed, rates), 1):
             losses.append(loss)
             display.show(number, f"rate {rates[number - 1]:.1e}  loss {loss:.3f}")
-    return suggest(prepared.choice.network, prepared.recipe.name, rates[: len(losses)], losses)
+    return suggest(prepared.network.name, prepared.recipe.name, rates[: len(losses)], losses)
 
 
 def try_rates(prepared: Any, team: Workers, seed: int, rates: list[float]) -> Iterator[float]:

@@ -17,7 +17,7 @@ from glassnet.report.slabs import Slab, Stage, stages
 
 TALLEST, THICKEST = 200.0, 36.0  # pixels of the highest map, and of that with the most channels
 SLANT = (0.36, -0.22)  # how far a map's width runs to the right and up, for each pixel of it
-TOP, MARGIN, LETTER = 128.0, 34.0, 5.9  # LETTER: the width of one at 11 px
+TOP, MARGIN, LETTER = 106.0, 34.0, 5.9  # LETTER: the width of one at 11 px
 STYLE = """
   text { font-family: "Helvetica Neue", Helvetica, Arial, sans-serif; fill: var(--ink); font-size: 11px; }
   .title { font-size: 21px; font-weight: 600; } .name { font-size: 12.5px; font-weight: 600; } .muted { fill: var(--muted); }
@@ -105,7 +105,7 @@ def draw(traced: Trace, title: str) -> str:
         labels += list(_label(stage, placed, axis + TALLEST / 2 + 52))
     flat = [box for group in boxes for box in group]
     below = max(y for _, _, y, _ in labels)
-    width, height = max(x + MARGIN - 26, 760), below + 66
+    width, height = max(x + MARGIN - 26, 660), below + 66
     about = (
         f"{short(traced.parameters)} parameters, {short(traced.multiply_adds)} multiply-adds "
         f"for a picture of {' × '.join(map(str, traced.input_shape))}"
@@ -139,10 +139,9 @@ def _place(stage: Stage, scale: _Scale, x: float) -> tuple[list[_Box], float]:
     boxes: list[_Box] = []
     at = 0.0
     for slab in stage.slabs:
-        for copy in range(min(slab.times, 3)):
+        for _ in range(min(slab.times, 3)):
             thick, high, deep = scale.box(slab.shape)
-            last = copy == min(slab.times, 3) - 1
-            boxes.append(_Box(slab if last else Slab(slab.kind, slab.what, slab.shape), at, thick, high, deep))
+            boxes.append(_Box(slab, at, thick, high, deep))
             at += thick + (5 if len(stage.slabs) < 8 else 3.5)
     wide = max(box.right for box in boxes)
     room = max(wide, LETTER * max(len(line) for line, _ in _lines(stage)) + 4)
@@ -161,11 +160,12 @@ def _lines(stage: Stage) -> list[tuple[str, str]]:
             steps[-1] = (slab.what, slab.shape, steps[-1][2] + count)
         else:
             steps.append((slab.what, slab.shape, count))
-    for what, shape, count in steps:
-        plural = "s" if what == "residual block" and count > 1 else ""
-        words = f"{count} × {what}{plural}" if count > 1 else what
-        words = words if len(words) <= 16 else words.replace("global average pool", "average of all")
-        lines += [(words, "muted"), (" × ".join(map(str, shape)), "")]
+    for number, (what, shape, count) in enumerate(steps):
+        sign = " " if what.endswith("block") else " × "
+        words = f"{count}{sign}{what}{'s' * what.endswith('block')}" if count > 1 else what
+        lines.append((words.replace("global average pool", "average of all"), "muted"))
+        if number + 1 == len(steps) or steps[number + 1][1] != shape:
+            lines.append((" × ".join(map(str, shape)), ""))
     return lines
 
 
@@ -174,7 +174,7 @@ def _label(stage: Stage, placed: Sequence[_Box], y: float) -> Iterator[tuple[str
     centre = (placed[0].left + max(box.right for box in placed)) / 2
     for text, kind in _lines(stage):
         yield text, centre, y, kind
-        y += 15 if kind != "" else 19
+        y += {"name": 16, "muted": 14}.get(kind, 19)
 
 
 def _boxes(groups: Sequence[Sequence[_Box]], axis: float) -> Iterator[str]:
@@ -248,5 +248,11 @@ def _legend(boxes: Sequence[_Box], scale: _Scale, y: float) -> Iterator[str]:
             yield f'<path class="road{dashed}" d="M{x:.1f} {y - 4:.1f} h22"/>'
             yield f'<text x="{x + 28:.1f}" y="{y - 1:.1f}">{meaning}</text>'
             x += 42 + LETTER * len(meaning)
-    size = "to scale" if scale.linear else "as square roots"
-    yield f'<text class="muted" x="{x:.1f}" y="{y - 1:.1f}">heights and widths {size}; thickness as the root of channels</text>'
+    if any(box.slab.parts for box in boxes):
+        for kind, at in (("conv", x), ("other", x + 9)):
+            yield f'<g class="box {kind}"><path class="front" d="M{at:.1f} {y:.1f} v-10 h9 v10 z"/></g>'
+        yield f'<text x="{x + 24:.1f}" y="{y - 1:.1f}">joined branches</text>'
+        x += 38 + LETTER * len("joined branches")
+    notes = f"heights and widths {'to scale' if scale.linear else 'as square roots'}; thickness as the root of channels"
+    notes += "; three boxes stand for more blocks" * any(box.slab.times > 3 for box in boxes)
+    yield f'<text class="muted" x="{x:.1f}" y="{y - 1:.1f}">{notes}</text>'

@@ -63,9 +63,11 @@ def _path(layer: Layer) -> list[str]:
 
 def _stage(traced: Trace, name: str, members: list[int], blocks: bool, folded: bool) -> Stage:
     slabs: list[Slab] = []
-    for part in _parts(traced, members):
+    for part in _parts(traced, members, blocks):
         joins = [number for number in part if _joins(traced.layers[number])]
-        if not joins:
+        if blocks and not joins and len(part) > 1:
+            slabs.append(Slab("conv", "block", traced.layers[part[-1]].output_shape))
+        elif not joins:
             slabs += [_slab(traced.layers[number]) for number in part if _shows(traced.layers[number])]
         elif _concatenates(traced, joins[-1]):
             slabs += _concatenation(traced, part, joins[-1])
@@ -74,14 +76,19 @@ def _stage(traced: Trace, name: str, members: list[int], blocks: bool, folded: b
     return Stage(name, tuple(_told_once(slabs) if folded else slabs))
 
 
-def _parts(traced: Trace, members: list[int]) -> Iterator[list[int]]:
-    """Cut a stage into runs of plain layers and blocks: all layers of the outermost module with a join in it."""
+def _parts(traced: Trace, members: list[int], blocks: bool) -> Iterator[list[int]]:
+    """Cut a stage into runs of plain layers and blocks: all layers of the outermost module with a join in it.
+
+    `blocks` are also the stage's other parts that have parts themselves.
+    """
     scopes = [tuple(_path(traced.layers[number])[:-1]) for number in members if _joins(traced.layers[number])]
     outermost = [scope for scope in scopes if not any(scope[: len(o)] == o and o != scope for o in scopes)]
     parts: dict[tuple[str, ...] | int, list[int]] = {}
     for number in members:
         path = tuple(_path(traced.layers[number]))
         scope = next((scope for scope in outermost if path[: len(scope)] == scope), None)
+        if scope is None and blocks and len(path) >= 4:  # stage, block, convolution, its part
+            scope = path[:2]
         parts.setdefault(number if scope is None else scope, []).append(number)
     yield from parts.values()
 
@@ -106,7 +113,7 @@ def _concatenation(traced: Trace, part: Sequence[int], join: int) -> list[Slab]:
     slabs = [_slab(traced.layers[number]) for number in trunk if _shows(traced.layers[number])]
     behind = [_slab(traced.layers[n]) for n in part if n > join and _shows(traced.layers[n])]
     parts = tuple(_channels(traced, join))
-    return [*slabs, Slab("conv", "branches", traced.layers[join].output_shape, parts), *behind]
+    return [*slabs, Slab("conv", "joined branches", traced.layers[join].output_shape, parts), *behind]
 
 
 def _residual(traced: Trace, part: Sequence[int], join: int, blocks: bool) -> list[Slab]:

@@ -18,19 +18,22 @@ SIZE = 22
 
 
 class Branches(nn.Module):
-    """A convolution and a wider one, padded to one size, not to one centre, joined by `how`."""
+    """Two convolutions, padded to one size but not to one centre, joined by `how`; each is (kernel, zeros before)."""
 
-    def __init__(self, kernel: int, left: int, how: str) -> None:
+    def __init__(self, one: tuple[int, int], other: tuple[int, int], how: str) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(1, 1, 1, bias=False)
-        right = kernel - 1 - left
-        self.pad = nn.ZeroPad2d((left, right, left, right))
-        self.wide = nn.Conv2d(1, 1, kernel, bias=False)
+        self.one, self.other = self._branch(*one), self._branch(*other)
         self.mix = nn.Conv2d(2, 1, 1, bias=False)
         self.how = how
 
+    @staticmethod
+    def _branch(kernel: int, before: int) -> nn.Sequential:
+        before = min(before, kernel - 1)
+        after = kernel - 1 - before
+        return nn.Sequential(nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(1, 1, kernel, bias=False))
+
     def forward(self, x: Tensor) -> Tensor:
-        branches = self.narrow(x), self.wide(self.pad(x))
+        branches = self.one(x), self.other(x)
         mixed: Tensor = self.mix(torch.cat(branches, 1)) if self.how == "cat" else branches[0] + branches[1]
         return mixed
 
@@ -47,9 +50,8 @@ poolings = st.builds(
     st.booleans(),
 )
 same = st.builds(lambda k, s: Conv2dSame(1, 1, k, s, bias=False), kernels, strides)
-branches = st.builds(
-    lambda k, left, how: Branches(k, min(left, k - 1), how), kernels, st.integers(0, 4), st.sampled_from(["add", "cat"])
-)
+sides = st.tuples(kernels, st.integers(0, 4))
+branches = st.builds(Branches, sides, sides, st.sampled_from(["add", "cat"]))
 nets = st.lists(st.one_of(convolutions, poolings, same, branches), min_size=1, max_size=4)
 
 

@@ -245,7 +245,9 @@ def inspect(
     depth: Annotated[
         int | None, typer.Option(min=1, help="1 shows stages, 2 blocks; default: the layers.", show_default=False)
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Every layer, also norms, activations, repeated blocks.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every layer, also norms, activations, repeated blocks.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="Also draw the network to scale, into this .svg file.")] = None,
     json: Json = False,
 ) -> None:

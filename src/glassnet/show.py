@@ -209,7 +209,9 @@ def layer_table(listed: Sequence[Row], total: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for title in ("layer", "what it does", "output", "parameters", "multiply-\nadds", "share", "sees"):
         left = title in ("layer", "what it does", "share")
-        table.add_column(title, justify="left" if left else "right", overflow="fold", no_wrap=title in ("output", "share"))
+        table.add_column(
+            title, justify="left" if left else "right", overflow="fold", no_wrap=title in ("output", "share")
+        )
     for row in listed:
         share = row.multiply_adds / max(total, 1)
         drawn = bar(row.multiply_adds / most) if most and row in leaves else ""

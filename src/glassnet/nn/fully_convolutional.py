@@ -42,7 +42,9 @@ def to_fully_convolutional(network: nn.Module, input_size: Shape | None = None) 
     """
     size: Any = input_size if input_size is not None else getattr(network, "input_size", None)
     if size is None:
-        raise InputError(f"{type(network).__name__} does not say the size it was trained with; give input_size=(C, H, W)")
+        raise InputError(
+            f"{type(network).__name__} does not say the size it was trained with; give input_size=(C, H, W)"
+        )
     name = type(network).__name__
     graph_module = graph_of(copy.deepcopy(network).eval())
     measured = walk(on_graph_meta(graph_module), tuple(size), name)
@@ -153,7 +155,9 @@ class _Conversion:
             self.pooled.discard(made)
             self.shapes[made.name] = (before[0], *outs)
 
-    def _pool(self, node: torch.fx.Node, layer: nn.Module | None, source: torch.fx.Node, before: Shape, kind: Any) -> None:
+    def _pool(
+        self, node: torch.fx.Node, layer: nn.Module | None, source: torch.fx.Node, before: Shape, kind: Any
+    ) -> None:
         if len(before) != 3 or math.prod(self._shape(node)) != before[0]:
             self._refuse(node, layer, "does not pool each channel over all positions")
         self._replace(node, source, kind(before[1:], stride=1))
@@ -169,7 +173,9 @@ class _Conversion:
     def _dense(self, node: torch.fx.Node, layer: nn.Linear, source: torch.fx.Node) -> None:
         channels, *window = self.waiting.get(source, (layer.in_features, 1, 1))
         if layer.in_features != channels * math.prod(window):
-            self._refuse(node, layer, f"reads {layer.in_features} numbers, not a flattened {channels}x{_by(window)} map")
+            self._refuse(
+                node, layer, f"reads {layer.in_features} numbers, not a flattened {channels}x{_by(window)} map"
+            )
         sides = (window[0], window[1])
         conv = nn.Conv2d(channels, layer.out_features, sides, bias=layer.bias is not None, device="meta")
         conv.weight = nn.Parameter(layer.weight.detach().reshape(-1, channels, *window).clone())

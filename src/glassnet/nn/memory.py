@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from glassnet.errors import InputError
 from glassnet.nn.trace import Trace, on_meta
 
 OPTIMISER_STATE = {"sgd": 1, "adam": 2}
@@ -64,7 +65,10 @@ def memory_of_network(module: nn.Module, traced: Trace, *, batch_size: int = 32,
 
 
 def saved_activations(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Return the bytes that autograd keeps for backward of a batch of `shape` (N, C, H, W), weights not counted."""
+    """Return the bytes that autograd keeps for backward of a batch of `shape` (N, C, H, W), weights not counted.
+
+    Raises `InputError` for a batch too small for the module's batch norms.
+    """
     copy = on_meta(module).train()
     own = {_place(tensor) for tensor in [*copy.parameters(), *copy.buffers()]}
     kept: dict[int, Tensor] = {}
@@ -73,9 +77,11 @@ def saved_activations(module: nn.Module, shape: tuple[int, ...]) -> int:
         kept[_place(tensor)] = tensor  # the tensor itself too, so that its place in memory is not given away again
         return tensor
 
-    with saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
-        outputs = copy(torch.empty(shape, device="meta"))
-    del outputs
+    try:
+        with saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
+            copy(torch.empty(shape, device="meta"))
+    except ValueError as error:
+        raise InputError(f"batch_size is {shape[0]}: {error}; choose a larger one") from error
     return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
 
 

@@ -116,7 +116,10 @@ def draw(traced: Trace, title: str) -> str:
         f'<text class="muted" x="{MARGIN}" y="62" style="font-size:12.5px">{escape(about)}</text>',
         *_boxes(boxes, axis),
         *_roads(flat, axis),
-        *(f'<text class="{c}" x="{cx:.1f}" y="{y:.1f}" text-anchor="middle">{escape(t)}</text>' for t, cx, y, c in labels),
+        *(
+            f'<text class="{c}" x="{cx:.1f}" y="{y:.1f}" text-anchor="middle">{escape(t)}</text>'
+            for t, cx, y, c in labels
+        ),
         *_legend(flat, scale, height - 24),
     ]
     return (

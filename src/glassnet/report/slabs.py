@@ -165,5 +165,7 @@ def _slab(layer: Layer) -> Slab:
         return Slab("conv", depthwise + kernel, layer.output_shape)
     over = "global " if len(layer.output_shape) == 1 or layer.output_shape[1:] == (1, 1) else ""
     kind = layer.kind.lower()
-    what = "max pool" if "max" in kind else "average pool" if "avg" in kind or "average" in kind or kind == "mean" else ""
+    what = (
+        "max pool" if "max" in kind else "average pool" if "avg" in kind or "average" in kind or kind == "mean" else ""
+    )
     return Slab("pool" if what or layer.window else "conv", f"{over}{what or layer.kind}{kernel}", layer.output_shape)

@@ -84,7 +84,7 @@ def test_a_picture_too_small_is_refused_with_the_layer_that_cannot_take_it() -> 
 
 
 def test_a_batch_too_small_for_batch_norms_is_refused() -> None:
-    with pytest.raises(InputError, match="batch_size is 1: .* choose a larger one"):
+    with pytest.raises(InputError, match=r"batch_size is 1: .* choose a larger one"):
         inspect_network("sprint_s", batch_size=1)
     with pytest.raises(InputError, match="batch_size is 0; expected at least 1"):
         inspect_network("lenet5", batch_size=0)

@@ -90,7 +90,7 @@ def test_a_field_is_where_gradients_arrive(parts: list[nn.Module]) -> None:
             continue
         first, after = window(last, position)
         assert first <= low <= high <= after
-        if 0 <= first and after <= SIZE - 1:  # no padding in it: the window is exact
+        if first >= 0 and after <= SIZE - 1:  # no padding in it: the window is exact
             assert (low, high) == (first, after)
 
 

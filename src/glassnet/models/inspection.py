@@ -1,4 +1,4 @@
-"""What a network is and what it costs, looked at without computing a picture: the trace, the memory, the alternatives."""
+"""What a network is and what it costs, found without computing a picture: the trace, the memory, the alternatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many multiply-adds a layer costs: weights of convolutions and dense layers, times the positions they are used at."""
+"""How many multiply-adds a layer costs: weights of convolutions and dense layers, times the positions they serve."""
 
 from __future__ import annotations
 

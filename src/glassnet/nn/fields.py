@@ -45,7 +45,7 @@ def fields_of(call: Call) -> Fields:
     return _field(call, 0), _field(call, 1)
 
 
-def _field(call: Call, axis: int) -> ReceptiveField:
+def _field(call: Call, axis: int) -> ReceptiveField:  # noqa: PLR0911 - a case a line
     size = max((positions(shape, axis) for _, shape in call.sources), default=0)
     out = positions(call.output, axis)
     field = _joined(call, axis, size)
@@ -55,14 +55,12 @@ def _field(call: Call, axis: int) -> ReceptiveField:
         return field.standing() if out else field
     if isinstance(call.module, nn.Linear) and out and axis == 1:  # over the last axis of a map
         return _whole(field, size).standing()
-    shifted = _shifted(call, axis)
-    if shifted is not None:
-        skipped, step = shifted
-        return field.through(1, step, -skipped)
-    if isinstance(call.module, _ADAPTIVE) or call.function.startswith("adaptive_"):
-        return field.over(adaptive_windows(size, out)) if out != size else field
+    if (shifted := _shifted(call, axis)) is not None:
+        return field.through(1, shifted[1], -shifted[0])
     if out == size:
         return field
+    if isinstance(call.module, _ADAPTIVE) or call.function.startswith("adaptive_"):
+        return field.over(adaptive_windows(size, out))
     return _whole(field, size).standing() if out > 1 else _whole(field, size)
 
 
@@ -92,7 +90,7 @@ def _shifted(call: Call, axis: int) -> tuple[int, int] | None:
     if isinstance(call.module, _PADS):
         return -int(call.module.padding[2 * (1 - axis)]), 1  # left, right, top, bottom
     if call.function == "pad":
-        sides = list(call.args[1]) + [0, 0, 0, 0]
+        sides = [*call.args[1], 0, 0, 0, 0]
         return -int(sides[2 * (1 - axis)]), 1
     if call.function == "getitem":
         return _slice(call, axis)

@@ -50,7 +50,7 @@ def to_fully_convolutional(network: nn.Module, input_size: Shape | None = None) 
     measured = walk(on_graph_meta(graph_module), tuple(size), name)
     shapes = {node.name: measured.shape(node) for node in measured.results}
     _Conversion(graph_module, shapes, name).run()
-    graph_module.input_size = tuple(size)
+    graph_module.input_size = tuple(size)  # type: ignore[assignment]  # torch types attributes as tensors and modules
     return graph_module
 
 
@@ -143,7 +143,7 @@ class _Conversion:
         _, *outs = self._shape(node)
         if any(side % out for side, out in zip(sides, outs, strict=True)):
             self._refuse(node, layer, f"pools {_by(sides)} to {_by(outs)}, in windows of different sizes")
-        window = tuple(side // out for side, out in zip(sides, outs, strict=True))
+        window = sides[0] // outs[0], sides[1] // outs[1]
         one = math.prod(outs) == 1
         kind = nn.AvgPool2d if isinstance(layer, nn.AdaptiveAvgPool2d) else nn.MaxPool2d
         if window == (1, 1):
@@ -211,7 +211,7 @@ class _Conversion:
         for source in node.all_input_nodes:
             if source in self.waiting:
                 raise InputError(
-                    f"{self.name} ends in a flattened map, which no dense layer reads; it has no scores to make a map of"
+                    f"{self.name} ends in a flattened map that no dense layer reads; there are no scores to map"
                 )
 
     def _refuse(self, node: torch.fx.Node, layer: nn.Module | None, why: str) -> None:

@@ -29,12 +29,12 @@ def function_of(node: torch.fx.Node) -> str:
 
 def all_reads(node: torch.fx.Node) -> list[torch.fx.Node]:
     found: list[torch.fx.Node] = []
-    torch.fx.node.map_arg((node.args, node.kwargs), lambda each: found.append(each))
+    torch.fx.node.map_arg((node.args, node.kwargs), found.append)
     return found
 
 
 def constants(node: torch.fx.Node, results: Container[torch.fx.Node]) -> list[torch.fx.Node]:
-    """Return the nodes that `node` reads and that no picture passes through: weights read by name, and what they became."""
+    """Return what `node` reads that no picture passes through: weights read by name, and what they became."""
     found = [source for source in node.all_input_nodes if source not in results]
     return found + [deeper for source in found for deeper in constants(source, results)]
 

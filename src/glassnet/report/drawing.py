@@ -20,7 +20,8 @@ SLANT = (0.36, -0.22)  # how far a map's width runs to the right and up, for eac
 TOP, MARGIN, LETTER = 106.0, 34.0, 5.9  # LETTER: the width of one at 11 px
 STYLE = """
   text { font-family: "Helvetica Neue", Helvetica, Arial, sans-serif; fill: var(--ink); font-size: 11px; }
-  .title { font-size: 21px; font-weight: 600; } .name { font-size: 12.5px; font-weight: 600; } .muted { fill: var(--muted); }
+  .title { font-size: 21px; font-weight: 600; } .name { font-size: 12.5px; font-weight: 600; }
+  .muted { fill: var(--muted); }
   .paper { fill: var(--paper); } .flow { stroke: var(--muted); fill: none; stroke-width: 1.3; }
   .road { stroke: var(--road); fill: none; stroke-width: 1.5; } .dashed { stroke-dasharray: 4 3; }
   .sum { fill: var(--paper); stroke: var(--road); stroke-width: 1.3; } .tip { fill: var(--muted); }
@@ -199,20 +200,19 @@ def _cuboid(box: _Box, axis: float) -> str:
     parts = box.slab.parts or (1,)
     faces, left = [], box.left
     for number, part in enumerate(parts):
-        thick, end = box.thick * part / sum(parts), number == len(parts) - 1
+        thick, lid = box.thick * part / sum(parts), foot - box.high
         kind = box.slab.kind if number % 2 == 0 else "other"
-        faces.append(
-            f'<g class="box {kind}">'
-            f'<path class="front" d="M{left:.1f} {foot:.1f} v{-box.high:.1f} h{thick:.1f} v{box.high:.1f} z"/>'
-            f'<path class="top" d="M{left:.1f} {foot - box.high:.1f} l{dx:.1f} {dy:.1f} h{thick:.1f} l{-dx:.1f} {-dy:.1f} z"/>'
-            + (
-                f'<path class="side" d="M{left + thick:.1f} {foot:.1f} v{-box.high:.1f} l{dx:.1f} {dy:.1f} '
-                f'v{box.high:.1f} z"/>'
-                if end
-                else ""
+        faces += [
+            f'<g class="box {kind}">',
+            f'<path class="front" d="M{left:.1f} {foot:.1f} V{lid:.1f} h{thick:.1f} V{foot:.1f} z"/>',
+            f'<path class="top" d="M{left:.1f} {lid:.1f} l{dx:.1f} {dy:.1f} h{thick:.1f} l{-dx:.1f} {-dy:.1f} z"/>',
+        ]
+        if number + 1 == len(parts):
+            right = left + thick
+            faces.append(
+                f'<path class="side" d="M{right:.1f} {foot:.1f} V{lid:.1f} l{dx:.1f} {dy:.1f} v{box.high:.1f} z"/>'
             )
-            + "</g>"
-        )
+        faces.append("</g>")
         left += thick
     return "".join(faces)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from glassnet.nn.trace import Layer, Trace
 
-
 HEADINGS = 2  # stages and blocks have rows of their own; what is deeper is told by its path inside the block
 
 
@@ -118,8 +117,8 @@ def _rows(branch: _Branch, level: int, depth: int | None, full: bool) -> list[Ro
 
 
 def _of_branch(name: str, branch: _Branch, level: int, depth: int | None, full: bool) -> list[Row]:
-    if len(branch.parts) == 1 and isinstance(branch.parts[0][1], _Branch):  # a block in a block is no step of its own
-        inner, only = branch.parts[0]
+    inner, only = branch.parts[0]
+    if len(branch.parts) == 1 and isinstance(only, _Branch):  # a block in a block is no step of its own
         return _of_branch(f"{name}.{inner}", only, level, depth, full)
     if level >= HEADINGS:
         below = _rows(branch, level, None, full)

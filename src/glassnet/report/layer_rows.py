@@ -124,7 +124,8 @@ def _of_branch(name: str, branch: _Branch, level: int, depth: int | None, full: 
         below = _rows(branch, level, None, full)
         return [replace(row, label=name if len(below) == 1 else f"{name}.{row.label}") for row in below]
     below = _rows(branch, level + 1, depth, full)
-    if len(below) == 1 and not full and not below[0].heading:  # a convolution with its norm and activation is one row, under the block's name
+    if len(below) == 1 and not full and not below[0].heading:
+        # A convolution with its norm and activation is one row, under the block's name.
         return [replace(below[0], label=name, level=level)]
     heading = Row(name, level, tuple(_layers(branch)), heading=True)
     return [heading] if depth is not None and level + 1 >= depth else [heading, *below]

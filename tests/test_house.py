@@ -134,6 +134,7 @@ def test_the_public_surface() -> None:
         "check_data",
         "evaluate",
         "find_learning_rate",
+        "inspect",
         "load",
         "predict",
         "resume",

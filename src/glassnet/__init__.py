@@ -28,6 +28,7 @@ _HOME = {
     "check_data": "glassnet.verbs",
     "evaluate": "glassnet.verbs",
     "find_learning_rate": "glassnet.verbs",
+    "inspect": "glassnet.verbs",
     "load": "glassnet.verbs",
     "predict": "glassnet.verbs",
     "resume": "glassnet.verbs",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from glassnet.verbs import check_data as check_data
     from glassnet.verbs import evaluate as evaluate
     from glassnet.verbs import find_learning_rate as find_learning_rate
+    from glassnet.verbs import inspect as inspect
     from glassnet.verbs import load as load
     from glassnet.verbs import predict as predict
     from glassnet.verbs import resume as resume

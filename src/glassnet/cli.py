@@ -248,6 +248,36 @@ def networks(
     show.networks(verbs.networks(pattern), json=json)
 
 
+@app.command(epilog="Example: [bold]glassnet inspect mobilenet_v2 --arg width=0.5 --picture net.svg[/bold]")
+def inspect(
+    network: NetworkArgument,
+    input: Annotated[
+        str | None, typer.Option(help="Size of the pictures: 224, or height x width as in 224x320.")
+    ] = None,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of a registered network: width=0.5")] = None,
+    batch_size: Annotated[int, typer.Option(help="For the memory that training takes.")] = 32,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="1 shows stages, 2 blocks; default: the layers.", show_default=False)
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every layer, also norms, activations, repeated blocks.")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the network to scale, into this .svg file.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what every layer of a network does and costs: sizes, parameters, multiply-adds, receptive field, memory."""
+    from glassnet import show, verbs
+
+    found = verbs.inspect(
+        network,
+        size=None if input is None else picture_size(input),
+        arguments=assignments(arg, "--arg"),
+        batch_size=batch_size,
+        picture=picture,
+    )
+    show.inspection(found, depth=depth, full=full, json=json)
+
+
 @app.command(epilog="Example: [bold]glassnet recipes[/bold]")
 def recipes(json: Json = False) -> None:
     """List the named recipes and what they choose."""
@@ -363,6 +393,14 @@ def weights_list(
     from glassnet import show, verbs
 
     show.weights(verbs.weights(pattern), json=json)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Turn "224" or "224x320" into (height, width)."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"--input got {text!r}; expected a size such as 224, or height x width such as 224x320")
+    return int(parts[0]), int(parts[-1])
 
 
 def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:

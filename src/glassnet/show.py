@@ -17,11 +17,13 @@ from rich.table import Table
 
 from glassnet.data.problems import count_kinds, printable
 from glassnet.files import atomic_path, storage_errors
+from glassnet.report.layer_rows import Row, rows
 
 if TYPE_CHECKING:
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
     from glassnet.evaluation.judgement import Judgement
+    from glassnet.models.inspection import Inspection
     from glassnet.models.network import Network, Prediction
     from glassnet.training.find_lr import Finding
     from glassnet.training.recipes import Recipe
@@ -199,6 +201,94 @@ def imported(network: Network, output: Path, *, json: bool) -> None:
         f"{output}: {card.architecture} for {len(card.classes):,} classes, {network.num_parameters:,} parameters, "
         f"from {card.parent}; no tensor missing or left over"
     )
+
+
+def inspection(found: Inspection, *, depth: int | None = None, full: bool = False, json: bool = False) -> None:
+    """Print what a network is and costs: a row for each layer or block, totals, memory, what its tricks save."""
+    if json:
+        dump(found.to_dict())
+        return
+    from glassnet.nn.alternatives import sentences
+
+    traced, say = found.trace, console()
+    size = " x ".join(map(str, traced.input_shape))
+    say.print(f"[bold]{escape(found.title)}[/bold] for a picture of {size} (channels, height, width)", soft_wrap=True)
+    listed = rows(traced, depth=depth, full=full)
+    say.print(layer_table(listed, traced.multiply_adds))
+    if any(row.times > 1 for row in listed):
+        print("A row such as (2x) is for all its blocks, the rows below it for one of them.\n")
+    print_costs(found)
+    for sentence in sentences(found.alternatives):
+        say.print(f"\n{escape(sentence)}")
+
+
+def layer_table(listed: Sequence[Row], total: int) -> Table:
+    """Return the table of the rows of a trace; shares are of `total` multiply-adds, the longest bar is the largest."""
+    from glassnet.nn.alternatives import short
+
+    levels = [row.level for row in listed] + [0]
+    leaves = [row for row, below in zip(listed, levels[1:], strict=True) if below <= row.level]
+    most = max((row.multiply_adds for row in leaves), default=0)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for title in ("layer", "what it does", "output", "parameters", "multiply-\nadds", "share", "sees"):
+        left = title in ("layer", "what it does", "share")
+        table.add_column(
+            title, justify="left" if left else "right", overflow="fold", no_wrap=title in ("output", "share")
+        )
+    for row in listed:
+        share = row.multiply_adds / max(total, 1)
+        drawn = bar(row.multiply_adds / most) if most and row in leaves else ""
+        table.add_row(
+            " " * row.level + escape(row.label) + (f" ({row.times}x)" if row.times > 1 else ""),
+            escape(row.what),
+            "x".join(map(str, row.last.output_shape)),
+            short(row.parameters) if row.parameters else "",
+            short(row.multiply_adds) if row.multiply_adds else "",
+            f"{drawn:5} {percentage(share):>4}" if share else "",
+            sides(row.last.receptive_field),
+            style="bold" if row.heading and row.level == 0 else None,
+        )
+    return table
+
+
+def print_costs(found: Inspection) -> None:
+    """Print the totals and what they mean in memory."""
+    memory, size = found.memory, megabytes
+    print(f"parameters     {found.trace.parameters:,}")
+    print(f"multiply-adds  {found.trace.multiply_adds:,} for one picture")
+    print(
+        f"inference      {size(memory.inference)}: weights {size(memory.weights)}, "
+        f"outputs in use at one time {size(memory.peak_activations)}"
+    )
+    print(
+        f"training       {size(memory.training)} in batches of {memory.batch_size}: weights {size(memory.weights)}, "
+        f"gradients {size(memory.gradients)},\n"
+        f"               momentum {size(memory.optimiser_state)}, saved activations {size(memory.saved_activations)}"
+    )
+
+
+def percentage(share: float) -> str:
+    """Return 0.25 as "25%", and what would round to nothing as "<1%"."""
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
+
+
+def bar(share: float, width: int = 5) -> str:
+    """Return a bar of at most `width` letters, in eighths of one."""
+    eighths = round(share * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def sides(pair: tuple[int, int]) -> str:
+    """Return (7, 7) as "7" and (3, 5) as "3x5"."""
+    return str(pair[0]) if pair[0] == pair[1] else "x".join(map(str, pair))
+
+
+def megabytes(count: int) -> str:
+    """Return a number of bytes as "46.8 MB", "3.50 GB" or "12.3 kB"."""
+    for size, unit, form in ((1e9, "GB", ".2f"), (1e6, "MB", ".1f")):
+        if count >= size:
+            return f"{count / size:{form}} {unit}"
+    return f"{count / 1e3:.1f} kB"
 
 
 def recipes(named: dict[str, tuple[str, Recipe]], *, json: bool) -> None:

@@ -19,14 +19,17 @@ from glassnet.data.problems import write_problems_csv
 from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
+from glassnet.files import write_text
 from glassnet.models import registry
 from glassnet.models.exchange import export_network, import_network
+from glassnet.models.inspection import Inspection, inspect_network
 from glassnet.models.layouts import LAYOUTS, layouts
 from glassnet.models.network import Network, Prediction, load_network
 from glassnet.models.pretrained import has_weights, sources
 from glassnet.nn.device import set_threads
 from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
+from glassnet.report.drawing import draw
 from glassnet.report.report import run_pictures
 from glassnet.report.report import write_report as render_report
 from glassnet.training import train as training
@@ -284,6 +287,34 @@ def weights(pattern: str | None = None) -> list[dict[str, Any]]:
         having = sorted({layout.network for layout in LAYOUTS})
         raise UnknownName("network with foreign weights", pattern or "", having, hint="see `glassnet weights list`")
     return rows
+
+
+def inspect(
+    network: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    arguments: dict[str, Any] | None = None,
+    batch_size: int = 32,
+    picture: str | Path | None = None,
+) -> Inspection:
+    """Return what every layer of `network` does and costs; no picture is computed.
+
+    Args:
+        network: a registered name, a run folder, or a network file.
+        size: (height, width) of the pictures; by default those that the network was designed for.
+        arguments: of a registered network, for example {"width": 0.5}; `classes` and `in_channels` too.
+        batch_size: for the memory that training takes.
+        picture: also draw the network to scale, into this .svg file.
+
+    Raises:
+        InputError: the pictures are too small for the network, or it cannot be traced. UnknownName, NetworkFileError.
+    """
+    if picture is not None and Path(picture).suffix.lower() != ".svg":
+        raise InputError(f"the picture is to go to {str(picture)!r}; it is an SVG, so let the name end in .svg")
+    found = inspect_network(network, size=size, arguments=arguments, batch_size=batch_size)
+    if picture is not None:
+        write_text(Path(picture), draw(found.trace, found.title))
+    return found
 
 
 def recipes() -> dict[str, tuple[str, Recipe]]:

@@ -1,86 +1,101 @@
-"""Parameters and multiply-adds of variants, against the papers, published weights, and a formula by hand."""
+"""The table of numbers: what papers and published weights say of each network, and what the trace counts.
+
+One row for each network, or for each of its arguments that changes the numbers: add yours. Parameters / multiply-adds
+for one picture of the paper's size; where a paper rounds, the number is that of the published layout (torchvision's,
+timm's), which the row says.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from glassnet.models import create
-from glassnet.models.registry import Classifier, entry
+from glassnet.models.registry import default_preprocess, entry
+from glassnet.nn.arithmetic import conv_multiply_adds, conv_parameters, linear_parameters, output_size
 from glassnet.nn.trace import trace
 
-# name, arguments, parameters, multiply-adds at the network's own input size
-ROWS: list[Any] = [
-    ("googlenet", {"auxiliary": False}, 6_998_552, 1_582_671_872),
-    ("googlenet_bn", {"auxiliary": False}, 6_624_904, 1_498_376_192),  # torchvision's, as are the next row's parameters
-    ("googlenet_bn", {}, 13_004_888, 1_498_376_192),  # the auxiliary heads cost nothing once the network is trained
-    # The published weights have 11,295,240: a bias beside each norm, on 10,016 maps.
-    ("bn_inception", {}, 11_295_240 - 10_016, 2_032_600_064),
-    ("resnet50", {"stride_in": "1x1"}, 25_557_032, 3_857_973_248),  # the paper's table 1: 3.8 billion
-    ("resnet34", {"shortcut": "none"}, 21_623_848, 3_644_493_824),  # the paper's plain network: 3.6 billion
-    ("resnet34", {"shortcut": "A"}, 21_623_848, 3_644_493_824),
-    # Other implementations have 11,687,848 and 25,549,480: they give the first block a norm of 64 maps of its own.
-    ("preresnet18", {}, 11_687_848 - 128, 1_814_073_344),
-    ("preresnet50", {}, 25_549_480 - 128, 4_089_184_256),
-    pytest.param("preresnet164_cifar", {}, 1_703_258, 247_646_720, marks=pytest.mark.slow),  # the paper: 1.7 million
-    # The papers' tables, in millions: 4.2, 2.6, 1.3, 0.5 and 569, 325, 149, 41.
-    ("mobilenet_v1", {"width": 1.0}, 4_231_976, 568_740_352),
-    ("mobilenet_v1", {"width": 0.75}, 2_585_560, 325_400_448),
-    ("mobilenet_v1", {"width": 0.5}, 1_331_592, 149_497_088),
-    ("mobilenet_v1", {"width": 0.25}, 470_072, 41_030_272),
-    # Torchvision's counts at these widths; the multiply-adds its authors state: 582, 300, 209, 97 and 59 million.
-    ("mobilenet_v2", {"width": 1.4}, 6_108_776, 582_195_824),
-    ("mobilenet_v2", {"width": 1.0}, 3_504_872, 300_774_272),
-    ("mobilenet_v2", {"width": 0.75}, 2_636_424, 209_069_792),
-    ("mobilenet_v2", {"width": 0.5}, 1_968_680, 97_131_840),
-    ("mobilenet_v2", {"width": 0.35}, 1_677_128, 59_285_808),
+
+class Numbers(NamedTuple):
+    """What a network is known by; `size` where it is not the network's own."""
+
+    name: str
+    parameters: int
+    multiply_adds: int
+    source: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    size: int | None = None
+
+
+TABLE = [
+    Numbers("lenet5", 61_706, 416_520, "as commonly built"),
+    Numbers("vgg11", 132_863_336, 7_609_090_048, "torchvision; 133 M in the paper's table 2"),
+    Numbers("vgg13", 133_047_848, 11_308_466_176, "torchvision; 133 M in the paper's table 2"),
+    Numbers("vgg16", 138_357_544, 15_470_264_320, "torchvision; 138 M in the paper's table 2"),
+    Numbers("vgg19", 143_667_240, 19_632_062_464, "torchvision; 144 M in the paper's table 2"),
+    Numbers("vgg16_bn", 138_365_992, 15_470_264_320, "torchvision"),
+    Numbers("resnet18", 11_689_512, 1_814_073_344, "torchvision; 1.8e9 in the paper's table 1"),
+    Numbers("resnet34", 21_797_672, 3_663_761_408, "torchvision; 3.6e9 in the paper's table 1"),
+    Numbers(
+        "resnet50", 25_557_032, 4_089_184_256, "torchvision, stride in the 3x3; the paper's 3.8e9 has it in the 1x1"
+    ),
+    Numbers("resnet101", 44_549_160, 7_801_405_440, "torchvision"),
+    Numbers("resnet152", 60_192_808, 11_513_626_624, "torchvision"),
+    Numbers("mobilenet_v2", 3_504_872, 300_774_272, "torchvision; 3.4 M and 300 M in the paper's table 4"),
+    Numbers("efficientnet_lite0", 4_652_008, 385_187_552, "timm's tf_efficientnet_lite0"),
 ]
 
 
-def on_meta(name: str, **arguments: Any) -> Classifier:
+def label(row: Numbers) -> str:
+    arguments = [f"{name}={value}" for name, value in row.arguments.items()]
+    return "-".join([row.name, *arguments, *([str(row.size)] if row.size else [])])
+
+
+@pytest.mark.parametrize("row", TABLE, ids=label)
+def test_a_network_has_the_numbers_it_is_known_by(row: Numbers) -> None:
+    channels = default_preprocess(row.name, **row.arguments).channels
     with torch.device("meta"):
-        return create(name, classes=entry(name).classes, **arguments)
+        network = create(row.name, classes=entry(row.name).classes, in_channels=channels, **row.arguments)
+    shape = network.input_size if row.size is None else (channels, row.size, row.size)
+    traced = trace(network, shape)
+    assert (traced.parameters, traced.multiply_adds) == (row.parameters, row.multiply_adds), row.source
 
 
-def count(network: Classifier) -> tuple[int, int]:
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return parameters, trace(network, network.input_size).multiply_adds
+def test_28x28_through_32_filters_of_5x5() -> None:
+    assert output_size(28, 5) == 24
+    assert conv_parameters(1, 32, 5) == 832
 
 
-@pytest.mark.parametrize("name, arguments, parameters, multiply_adds", ROWS)
-def test_a_variant_has_its_numbers(name: str, arguments: dict[str, Any], parameters: int, multiply_adds: int) -> None:
-    assert count(on_meta(name, **arguments)) == (parameters, multiply_adds)
+def test_a_plain_convolution_2160_and_a_separable_one_672() -> None:
+    assert output_size(6, 3) == 4
+    assert conv_multiply_adds(3, 5, 3, 4) == 27 * 16 * 5 == 2160
+    depthwise, pointwise = conv_multiply_adds(3, 3, 3, 4, groups=3), conv_multiply_adds(3, 5, 1, 4)
+    assert (depthwise, pointwise, depthwise + pointwise) == (9 * 16 * 3, 3 * 16 * 5, 672)
 
 
-def cifar_by_hand(layers: int) -> tuple[int, int]:
-    """6n + 2 layers, shortcut A: a 3x3 convolution to 16 maps, then 2n at 32x32, 16x16 and 8x8, then ten classes."""
-    n = (layers - 2) // 6
-    first = 3 * 3 * 3 * 16 + 2 * n * 9 * 16 * 16
-    second = 9 * 16 * 32 + (2 * n - 1) * 9 * 32 * 32
-    third = 9 * 32 * 64 + (2 * n - 1) * 9 * 64 * 64
-    norms = 2 * (16 * (2 * n + 1) + 32 * 2 * n + 64 * 2 * n)
-    head = 64 * 10 + 10
-    return first + second + third + norms + head, first * 32**2 + second * 16**2 + third * 8**2 + 640
+def test_a_5x5_on_192_channels_120_4_million_and_12_4_through_a_bottleneck() -> None:
+    assert output_size(28, 5, padding="same") == 28
+    assert conv_multiply_adds(192, 32, 5, 28) == 120_422_400
+    assert conv_multiply_adds(192, 16, 1, 28) + conv_multiply_adds(16, 32, 5, 28) == 2_408_448 + 10_035_200
 
 
-@pytest.mark.parametrize("layers, millions", [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
-def test_resnets_for_cifar_have_the_papers_size(layers: int, millions: float) -> None:
-    parameters, multiply_adds = cifar_by_hand(layers)
-    assert round(parameters / 1e6, 2 if millions < 1 else 1) == millions  # the paper's table 6
-    assert count(on_meta(f"resnet{layers}_cifar")) == (parameters, multiply_adds)
+def test_inception_3a_makes_256_channels_of_192_with_163_328_weights() -> None:
+    # 1x1; 3x3 behind a 1x1 to 96; 5x5 behind a 1x1 to 16; 1x1 behind a pooling: 64 + 128 + 32 + 32 channels.
+    roads = [[(192, 64, 1)], [(192, 96, 1), (96, 128, 3)], [(192, 16, 1), (16, 32, 5)], [(192, 32, 1)]]
+    assert sum(road[-1][1] for road in roads) == 256
+    assert {output_size(28, kernel, padding=kernel // 2) for road in roads for _, _, kernel in road} == {28}
+    assert sum(conv_parameters(*conv, bias=False) for road in roads for conv in road) == 163_328
+    # The paper's table 1 says 128 M operations.
+    assert sum(conv_multiply_adds(*conv, 28) for road in roads for conv in road) == 128_049_152
 
 
-def test_shortcuts_b_and_c_cost_their_projections() -> None:
-    # B projects twice, 16 -> 32 and 32 -> 64; C around all nine blocks; each with a norm, at its stage's size.
-    a, b, c = (count(on_meta("resnet20_cifar", shortcut=option)) for option in "ABC")
-    twice = (16 * 32 + 2 * 32, 32 * 64 + 2 * 64)
-    assert b[0] - a[0] == sum(twice)
-    assert b[1] - a[1] == 16 * 32 * 16**2 + 32 * 64 * 8**2
-    assert c[0] - b[0] == 3 * (16 * 16 + 32) + 2 * (32 * 32 + 64) + 2 * (64 * 64 + 128)
+def test_three_3x3_for_a_7x7_27_instead_of_49() -> None:
+    assert 3 * conv_parameters(64, 64, 3, bias=False) == 27 * 64**2
+    assert conv_parameters(64, 64, 7, bias=False) == 49 * 64**2
 
 
-def test_a_pre_activation_block_counts_as_its_like() -> None:
-    # The first block's own norm is the stem's, and the one after the last block makes up for it.
-    assert count(on_meta("preresnet20_cifar")) == count(on_meta("resnet20_cifar"))
+def test_vggs_first_dense_layer_holds_three_quarters_of_its_weights() -> None:
+    assert linear_parameters(512 * 7 * 7, 4096) == 102_764_544
+    assert 0.74 < 102_764_544 / 138_357_544 < 0.75

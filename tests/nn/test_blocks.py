@@ -51,5 +51,5 @@ def test_a_pointwise_layer_scores_every_position_as_the_features() -> None:
     torch.testing.assert_close(scores.mean((2, 3)), layer(maps.mean((2, 3))))
     with FlopCounterMode(display=False) as counter:
         layer(maps[:1])
-    assert layer.multiply_adds((3, 5, 6)) == 4 * 3 * 30 == counter.get_total_flops() / 2
-    assert layer.multiply_adds((3,)) == 12
+    assert trace(nn.Sequential(layer), (4, 5, 6)).multiply_adds == 4 * 3 * 30 == counter.get_total_flops() / 2
+    assert trace(nn.Sequential(layer), (4,)).multiply_adds == 12

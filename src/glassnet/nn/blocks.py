@@ -5,7 +5,6 @@ Both rest on the 1x1 convolution, which mixes the channels of one position as a 
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import pairwise
@@ -80,12 +79,10 @@ class PointwiseLinear(nn.Linear):
     The two are the same weights (K, D) at one position or at all. A leaf of the trace.
     """
 
+    kernel_size, stride, padding, dilation = 1, 1, 0, 1
+
     def forward(self, input: Tensor) -> Tensor:
         """Apply to features or maps."""
         if input.ndim == 2:
             return F.linear(input, self.weight, self.bias)
         return F.conv2d(input, self.weight[:, :, None, None], self.bias)
-
-    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
-        """Return the weight multiplications for one picture whose output has `output_shape`, (K,) or (K, H, W)."""
-        return self.weight.numel() * math.prod(output_shape[1:])

@@ -6,7 +6,6 @@ section II.B. Its squashing function is in `activations.py`, its output layer in
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -116,10 +115,6 @@ class PartialConv2d(nn.Module):
         k, groups = self.kernel_size, len(rows) // fan_in
         weight = self.weight[rows].view(groups, fan_in, k, k)
         return F.conv2d(x[:, inputs], weight, groups=groups)
-
-    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
-        """Return the weight multiplications for one picture whose output has `output_shape` (C, H, W)."""
-        return self.weight.numel() * math.prod(output_shape[1:])
 
     def extra_repr(self) -> str:
         """Return the setting."""

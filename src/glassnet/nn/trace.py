@@ -7,7 +7,7 @@ copied and no picture computed, so even VGG is traced in a moment.
 from __future__ import annotations
 
 import copy
-import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,41 +17,57 @@ import torch.fx
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.nn.arithmetic import ReceptiveField, same_padding
+from glassnet.nn.costs import multiply_adds
+from glassnet.nn.fields import AT_THE_PICTURE, Call, Fields, fields_of, positions
 from glassnet.nn.fuse import layer_graph
-from glassnet.nn.layers import Conv2dSame
+from glassnet.nn.nodes import all_reads, constants, function_of, memory_of, peak_memory, sources_of, weights_of
+from glassnet.nn.windows import Window, window_of, window_of_call
+from glassnet.nn.words import setting_of, setting_of_call
 
 Shape = tuple[int, ...]
-Fields = tuple[ReceptiveField, ReceptiveField]
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer of a trace. Shapes are of one picture, without the batch: (C, H, W) or (D,).
 
-    `name` is the module's path, or the operation's name in the graph; `kind` the class or function; `inputs` the names
-    of the layers it reads ("input" for the pictures). `parameters` are counted where a layer is first used.
-    `receptive_field` is (height, width) in pixels of the input, also where it exceeds the picture, and `stride` the
-    pixels between neighbouring outputs.
+    `name` is the module's path, or that of the module that calls the function, and the function; `kind` the class or
+    function; `setting` what it is set to, in words. `inputs` names the layers it reads ("input" for the pictures),
+    `reads` gives their places in the trace (-1 for the pictures). `parameters` are counted where they are first used.
+    `memory` is what its output takes, in bytes, and 0 where it overwrites its input or only looks at it in another
+    shape. `receptive_field` is (height, width) in pixels of the input, also where it exceeds the picture, `stride` the
+    pixels between the windows of neighbouring outputs, `start` the pixel (row, column) at the centre of the first one.
+    `window` is what it slides over the map, in `groups` of channels, where it does.
     """
 
     name: str
     kind: str
+    setting: str
     inputs: tuple[str, ...]
+    reads: tuple[int, ...]
     input_shape: Shape
     output_shape: Shape
     parameters: int
     multiply_adds: int
+    memory: int
     receptive_field: tuple[int, int]
-    stride: tuple[int, int]
+    stride: tuple[float, float]
+    start: tuple[float, float]
+    window: Window | None
+    groups: int
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A network's layers in the order they are computed, for one picture of `input_shape` (C, H, W)."""
+    """A network's layers in the order they are computed, for one picture of `input_shape` (C, H, W).
+
+    `peak_memory` is the most that pictures and outputs take at one time, in bytes, where each is let go after its last
+    use: what inference needs beside the weights.
+    """
 
     input_shape: Shape
     layers: tuple[Layer, ...]
+    peak_memory: int
 
     @property
     def parameters(self) -> int:
@@ -92,128 +108,192 @@ class Trace:
 def trace(module: nn.Module, input_shape: Shape) -> Trace:
     """Return the trace of `module` for one picture of `input_shape` (C, H, W); `module` is untouched.
 
-    Raises `InputError` where the module cannot take that shape.
+    Raises `InputError` where the module cannot take that shape, naming the layer that cannot, and where its forward
+    decides by what the pictures hold, so that it is not one graph.
     """
-    graph_module = layer_graph(_on_meta(module).eval())
-    walk = _Walk(graph_module)
+    return walk(graph_of(on_meta(module).eval()), input_shape, type(module).__name__).trace
+
+
+def graph_of(module: nn.Module) -> torch.fx.GraphModule:
+    """Return `layer_graph(module)`; raise `InputError` for a module that is not one fixed graph."""
     try:
-        walk.run(torch.empty(1, *input_shape, device="meta"))
-    except (RuntimeError, ValueError) as error:
+        return layer_graph(module)
+    except (torch.fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"{type(module).__name__} cannot take a picture of {input_shape} (channels, height, width): {error}"
+            f"{type(module).__name__} cannot be traced: its forward decides by the size or the values of what passes "
+            f"through it ({_first_line(error)}); make the decision in __init__, or in a layer listed in LEAVES"
         ) from error
-    return Trace(input_shape, tuple(walk.layers))
 
 
-def _on_meta(module: nn.Module) -> nn.Module:
+def walk(graph_module: torch.fx.GraphModule, input_shape: Shape, name: str) -> Walk:
+    """Measure `graph_module`, whose tensors are on the meta device; `name` is what errors call it."""
+    measured = Walk(graph_module, input_shape)
+    try:
+        measured.run(torch.empty(1, *input_shape, device="meta"))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{name} cannot take a picture of {input_shape} (channels, height, width): {measured.complaint(error)}"
+        ) from error
+    return measured
+
+
+def on_meta(module: nn.Module) -> nn.Module:
     """Return a copy of `module` whose tensors have shapes but no memory."""
     stand_ins: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), p.requires_grad) for p in module.parameters()}
     stand_ins |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
     return copy.deepcopy(module, stand_ins)
 
 
-class _Walk(torch.fx.Interpreter):
-    """Runs the graph once and writes down a `Layer` for every node that computes something."""
+class Walk(torch.fx.Interpreter):
+    """Runs a graph once and writes down a `Layer` for every node that computes something from the pictures."""
 
-    def __init__(self, graph_module: torch.fx.GraphModule) -> None:
-        super().__init__(graph_module)
+    def __init__(self, graph_module: torch.fx.GraphModule, input_shape: Shape) -> None:
+        super().__init__(graph_module, garbage_collect_values=False)  # memory is told apart by where it lies
+        self.extra_traceback = False
+        self.input_shape = input_shape
         self.layers: list[Layer] = []
-        self._shapes: dict[torch.fx.Node, Shape] = {}
+        self.nodes: list[torch.fx.Node] = []  # the layers' nodes
+        self.results: dict[torch.fx.Node, Tensor] = {}  # of the pictures and of every layer
         self._fields: dict[torch.fx.Node, Fields] = {}
         self._counted: set[int] = set()
+        self._names: Counter[str] = Counter()
+        self._at: torch.fx.Node | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """What was written down."""
+        return Trace(self.input_shape, tuple(self.layers), peak_memory(self.results))
+
+    def shape(self, node: torch.fx.Node) -> Shape:
+        """Return the shape of a layer's output, for one picture."""
+        return tuple(self.results[node].shape[1:])
+
+    def sources(self, node: torch.fx.Node) -> list[torch.fx.Node]:
+        """Return the layers and pictures that `node` reads."""
+        return sources_of(node, self.results)
 
     def run_node(self, n: torch.fx.Node) -> Any:
         """Compute node `n` and record it."""
+        self._at = n
+        if n.op not in ("call_module", "call_function", "call_method"):
+            result = super().run_node(n)
+            if n.op == "placeholder":
+                self.results[n], self._fields[n] = result, AT_THE_PICTURE
+            return result
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        called = self._module(n)
+        window = window_of(called) if called is not None else window_of_call(function_of(n), args, kwargs)
+        sources = self.sources(n)
+        if window is not None and sources:
+            _check_fit(window, self.shape(sources[0]))
         result = super().run_node(n)
-        if isinstance(result, Tensor) and n.op != "output":
-            self._shapes[n] = tuple(result.shape[1:])
-            self._fields[n] = self._field(n)
-            if n.op not in ("placeholder", "get_attr"):
-                self.layers.append(self._layer(n))
+        if isinstance(result, Tensor) and sources:  # else a size, a tuple or a constant: its readers see through it
+            self.results[n] = result
+            self._record(n, called, window, args, sources)
         return result
 
-    def _layer(self, node: torch.fx.Node) -> Layer:
-        sources = self._sources(node)
-        called = self.fetch_attr(str(node.target)) if node.op == "call_module" else None
-        fields = self._fields[node]
-        return Layer(
-            name=str(node.target) if called is not None else node.name,
-            kind=type(called).__name__ if called is not None else getattr(node.target, "__name__", str(node.target)),
-            inputs=tuple("input" if source.op == "placeholder" else _name(source) for source in sources),
-            input_shape=self._shapes[sources[0]] if sources else (),
-            output_shape=self._shapes[node],
-            parameters=self._count(called),
-            multiply_adds=_multiply_adds(called, self._shapes[node]),
-            receptive_field=(fields[0].size, fields[1].size),
-            stride=(fields[0].jump, fields[1].jump),
+    def _record(
+        self,
+        node: torch.fx.Node,
+        called: nn.Module | None,
+        window: Window | None,
+        args: tuple[Any, ...],
+        sources: list[torch.fx.Node],
+    ) -> None:
+        function = "" if called is not None else function_of(node)
+        shapes, output = [self.shape(source) for source in sources], self.shape(node)
+        read = [(self._fields[source], shape) for source, shape in zip(sources, shapes, strict=True)]
+        height, width = fields_of(Call(called, function, args, window, read, output))
+        self._fields[node] = height, width
+        places = tuple(self.nodes.index(source) if source in self.nodes else -1 for source in sources)
+        self.layers.append(
+            Layer(
+                name=self._name(node),
+                kind=type(called).__name__ if called is not None else function,
+                setting=self._setting(node, called, window, args),
+                inputs=tuple("input" if place < 0 else self.layers[place].name for place in places),
+                reads=places,
+                input_shape=shapes[0],
+                output_shape=output,
+                parameters=self._count(node),
+                multiply_adds=multiply_adds(called, function, args, output, lambda: super(Walk, self).run_node(node)),
+                memory=self._new_bytes(node, sources),
+                receptive_field=(height.size, width.size),
+                stride=(height.jump, width.jump),
+                start=(height.start, width.start),
+                window=window,
+                groups=int(getattr(called, "groups", 1)),
+            )
+        )
+        self.nodes.append(node)
+
+    def _module(self, node: torch.fx.Node) -> nn.Module | None:
+        return self.fetch_attr(str(node.target)) if node.op == "call_module" else None
+
+    def _setting(
+        self, node: torch.fx.Node, called: nn.Module | None, window: Window | None, args: tuple[Any, ...]
+    ) -> str:
+        if called is not None:
+            return setting_of(called)
+        # A map may be joined with itself, so these are all that it reads, not each once.
+        channels = [self.shape(source)[0] for source in all_reads(node) if source in self.results]
+        return setting_of_call(function_of(node), window, channels, self.shape(node)[0], args)
+
+    def _name(self, node: torch.fx.Node) -> str:
+        """Return a module's path; for a function that of the module that calls it, and which call of it this is."""
+        if node.op == "call_module":
+            return str(node.target)
+        scope = next(reversed(node.meta.get("nn_module_stack", {})), "")
+        name = f"{scope}.{function_of(node)}" if scope else function_of(node)
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+
+    def _count(self, node: torch.fx.Node) -> int:
+        """Count the parameters that `node` reads, its module's or by name, and that were not counted before."""
+        parameters = [
+            weight for each in [node, *constants(node, self.results)] for weight in weights_of(self._fetch(each))
+        ]
+        fresh = {id(weight): weight.numel() for weight in parameters if id(weight) not in self._counted}
+        self._counted.update(fresh)
+        return sum(fresh.values())
+
+    def _fetch(self, node: torch.fx.Node) -> Any:
+        return self.fetch_attr(str(node.target)) if node.op in ("call_module", "get_attr") else None
+
+    def _new_bytes(self, node: torch.fx.Node, sources: list[torch.fx.Node]) -> int:
+        mine = memory_of(self.results[node])
+        return 0 if mine in [memory_of(self.results[source]) for source in sources] else mine[1]
+
+    def complaint(self, error: Exception) -> str:
+        """Return what went wrong at the node that is being computed: its name, its setting, the size it was given."""
+        node = self._at
+        if node is None or node.op == "placeholder" or not self.sources(node):
+            return _first_line(error)
+        called, shape = self._module(node), self.shape(self.sources(node)[0])
+        kind = type(called).__name__ if called is not None else "a function"
+        setting = setting_of(called) if called is not None else ""
+        reason = _mismatch(called, shape) or _first_line(error)
+        return (
+            f"layer {self._name(node)!r} ({', '.join(filter(None, (kind, setting)))}) is given "
+            f"{' x '.join(map(str, shape))}, and {reason}"
         )
 
-    def _sources(self, node: torch.fx.Node) -> list[torch.fx.Node]:
-        return [source for source in node.all_input_nodes if source in self._shapes]
 
-    def _count(self, called: Any) -> int:
-        """Count the parameters of a module that were not counted before."""
-        if not isinstance(called, nn.Module):
-            return 0
-        fresh = [parameter for parameter in called.parameters() if id(parameter) not in self._counted]
-        self._counted.update(map(id, fresh))
-        return sum(parameter.numel() for parameter in fresh)
-
-    def _field(self, node: torch.fx.Node) -> Fields:
-        """Return the receptive field (height, width) of `node`'s output."""
-        sources = self._sources(node)
-        if not sources:
-            return ReceptiveField(), ReceptiveField()
-        called = self.fetch_attr(str(node.target)) if node.op == "call_module" else None
-        before, after = self._shapes[sources[0]], self._shapes[node]
-        axes = []
-        for axis in (0, 1):
-            field = self._fields[sources[0]][axis]
-            for source in sources[1:]:
-                field = field.join(self._fields[source][axis])
-            axes.append(_through(called, field, axis, before, after))
-        return axes[0], axes[1]
+def _check_fit(window: Window, shape: Shape) -> None:
+    """Raise `InputError` where `window` does not fit a map of `shape`."""
+    for axis in (0, 1):
+        if size := positions(shape, axis):
+            window.output_size(size, axis)
 
 
-def _name(node: torch.fx.Node) -> str:
-    return str(node.target) if node.op == "call_module" else node.name
+def _mismatch(called: nn.Module | None, shape: Shape) -> str:
+    """Say which number a layer wants instead of the one it was given; empty where that is not what went wrong."""
+    if isinstance(called, nn.Conv2d) and shape[0] != called.in_channels:
+        return f"reads {called.in_channels} channels, not {shape[0]}"
+    if isinstance(called, nn.Linear) and shape[-1] != called.in_features:
+        return f"reads {called.in_features:,} numbers, not {shape[-1]:,}"
+    return ""
 
 
-def _through(called: Any, field: ReceptiveField, axis: int, before: Shape, after: Shape) -> ReceptiveField:
-    """Return `field` after a layer: its window's, or the whole map's where the layer leaves no positions."""
-    if isinstance(called, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        kernel, stride, padding, dilation = (_of_axis(called, name, axis) for name in _WINDOW)
-        if isinstance(called, Conv2dSame):
-            padding = same_padding(before[axis + 1], kernel, stride, dilation)[0]
-        return field.through(kernel, stride, padding, dilation)
-    if len(before) == 3 and len(after) == 1:  # flattened or pooled over all positions
-        return field.through(before[axis + 1], stride=before[axis + 1])
-    if isinstance(called, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) and before != after:
-        size, out = before[axis + 1], after[axis + 1]
-        return field.through(max(1, -(-size // out)), max(1, size // out))
-    return field
-
-
-_WINDOW = ("kernel_size", "stride", "padding", "dilation")
-
-
-def _of_axis(layer: nn.Module, name: str, axis: int) -> int:
-    value = getattr(layer, name, 1)  # AvgPool2d has no dilation
-    if name == "padding" and isinstance(value, str):  # torch takes these words at stride 1 only
-        reach = _of_axis(layer, "dilation", axis) * (_of_axis(layer, "kernel_size", axis) - 1)
-        return reach // 2 if value == "same" else 0
-    return int(value[axis] if isinstance(value, tuple) else value)
-
-
-def _multiply_adds(called: Any, output: Shape) -> int:
-    """Weight multiplications of a layer whose output, for one picture, has shape `output`.
-
-    A layer of ours that is neither torch's convolution nor its dense layer counts them itself.
-    """
-    if (own := getattr(called, "multiply_adds", None)) is not None:
-        return int(own(output))
-    if isinstance(called, nn.Conv2d):
-        return called.weight.numel() * math.prod(output[1:])
-    if isinstance(called, nn.Linear):
-        return called.weight.numel() * math.prod(output[:-1])
-    return 0
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,6 +1,6 @@
 """How fast pictures become batches, beside torchvision's ImageFolder and DataLoader with two workers.
 
-Run:  python benchmarks/data_path.py --peer PATH/TO/PYTHON/WITH/TORCHVISION [--clothing FOLDER] [--rounds 5]
+Run:  python benchmarks/data_path.py [--peer .bench/torchvision/bin/python] [--clothing FOLDER] [--rounds 5]
 
 Both sides give float32 batches of 64 at 224 pixels, normalised. Each measurement is a fresh process, imports not
 counted; the two sides take turns, and the medians of the rounds are compared. The files are in the system's page cache
@@ -9,7 +9,10 @@ cache. Warm: an epoch after that.
 
 (a) photographs, random-resized crop (0.08 to 1 of the area) and flip: cold >= 1.2x, warm >= 2.5x
 (b) photographs, resize and centre crop: warm >= 10x
-(c) generated 12-megapixel JPEGs, as (a), ours with `decode="dct"`: cold >= 3x
+(c) generated 12-megapixel JPEGs, as (a): cold >= 3x
+
+Our preprocess is what `glassnet train FOLDER --network resnet18` chooses: photographs whose short side is already the
+network's are not enlarged to be cropped, large JPEGs are decoded at a reduced scale.
 
 Writes benchmarks/results/data_path.md, with the time of each augmentation and what the data path costs beside a
 ResNet-18's training step.
@@ -34,8 +37,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "data_path.md"
+PEER = HERE.parent / ".bench" / "torchvision" / "bin" / "python"
 TARGETS = {("a", "cold"): 1.2, ("a", "warm"): 2.5, ("b", "warm"): 10.0, ("c", "cold"): 3.0}
 BATCH = 64
 
@@ -43,18 +47,18 @@ BATCH = 64
 # --- what is measured, in a process of its own
 
 
-def measure(folder: str, mode: str, decode: str, epochs: int) -> dict[str, Any]:
+def measure(folder: str, mode: str, epochs: int) -> dict[str, Any]:
     """Return seconds of the cold epoch (scan, decode, cache included) and of the best warm one, and the pictures."""
     from glassnet.data.augment import Augment
     from glassnet.data.batches import Batches
     from glassnet.data.index import scan
     from glassnet.data.pictures import load_pictures
-    from glassnet.preprocess import Preprocess
+    from glassnet.training.choose import choose, input_preprocess
 
     start = time.perf_counter()
     index = scan(folder)
     scanned = time.perf_counter()
-    pictures = load_pictures(index, Preprocess(decode=decode))
+    pictures = load_pictures(index, input_preprocess(index, choose(index, network="resnet18")))
     loaded = time.perf_counter()
     augment = Augment(flip=0.5, crop_scale=0.08) if mode == "train" else None
     batches = Batches(
@@ -173,10 +177,10 @@ def _scene(generator: np.random.Generator, height: int, width: int) -> np.ndarra
 # --- the comparison
 
 
-def ours(folder: Path, mode: str, decode: str, epochs: int) -> dict[str, Any]:
+def ours(folder: Path, mode: str, epochs: int) -> dict[str, Any]:
     """Run `measure` in a fresh process with an empty cache."""
     with tempfile.TemporaryDirectory(prefix="glassnet-cache-") as cache:
-        command = [sys.executable, __file__, "--measure", str(folder), mode, decode, str(epochs)]
+        command = [sys.executable, __file__, "--measure", str(folder), mode, str(epochs)]
         return _json(command, {"GLASSNET_CACHE": cache})
 
 
@@ -194,11 +198,11 @@ def _json(command: Iterable[str], environment: dict[str, str]) -> dict[str, Any]
     return result
 
 
-def compare(name: str, python: Path, folder: Path, mode: str, decode: str, rounds: int, epochs: int) -> list[str]:
+def compare(name: str, python: Path, folder: Path, mode: str, rounds: int, epochs: int) -> list[str]:
     """Measure both sides in turns; return the lines of the table for one case."""
     sides: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
     for number in range(rounds):
-        sides["ours"].append(ours(folder, mode, decode, epochs))
+        sides["ours"].append(ours(folder, mode, epochs))
         sides["peer"].append(peer(python, folder, mode, epochs))
         print(f"({name}) round {number + 1}: ours {sides['ours'][-1]}; peer {sides['peer'][-1]}", flush=True)
     lines = []
@@ -250,32 +254,32 @@ def steps_table() -> list[str]:
 def main() -> None:
     """Measure the cases asked for and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", type=Path, help="the Python of an environment with torchvision")
+    parser.add_argument("--peer", type=Path, default=PEER, help="the Python of an environment with torchvision")
     parser.add_argument("--clothing", type=Path, default=HERE.parents[1] / "shared" / "data" / "clothing" / "train")
     parser.add_argument("--cases", default="abc")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=1000, help="how many 12-megapixel JPEGs case (c) has")
     parser.add_argument("--output", type=Path, default=RESULT)
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        folder, mode, decode, epochs = options.measure
-        print(json.dumps(measure(folder, mode, decode, int(epochs))))
+        folder, mode, epochs = options.measure
+        print(json.dumps(measure(folder, mode, int(epochs))))
         return
-    if options.peer is None:
-        parser.error("--peer is needed: the Python of an environment with torchvision")
+    if not options.peer.exists():
+        parser.error(f"no Python at {options.peer}: make an environment with torch and torchvision there, or --peer")
 
     from glassnet.nn.device import describe_machine
 
     lines = []
     for case, mode in (("a", "train"), ("b", "evaluate")):
         if case in options.cases:
-            lines += compare(case, options.peer, options.clothing, mode, "full", options.rounds, epochs=3)
+            lines += compare(case, options.peer, options.clothing, mode, options.rounds, epochs=3)
     if "c" in options.cases:
         with tempfile.TemporaryDirectory(prefix="glassnet-12mp-") as folder:
             generate(Path(folder), options.count)
             megabytes = sum(path.stat().st_size for path in Path(folder).rglob("*.jpg")) / options.count / 1e6
-            lines += compare("c", options.peer, Path(folder), "train", "dct", options.rounds, epochs=1)
+            lines += compare("c", options.peer, Path(folder), "train", options.rounds, epochs=1)
             lines.append(f"| a JPEG of (c) has {megabytes:.1f} MB |" + " |" * 8)
     versions = _json([str(options.peer), "-c", _VERSIONS], {})["versions"]
     text = [

@@ -29,6 +29,8 @@ ORDER = [
     "verbs",
 ]
 ORDER += ["show", "cli"]
+# The reference stands beside the house: it imports only NumPy, and only tests and teaching material import it.
+ALONE = "reference"
 MODULES = sorted(path for path in SOURCE.rglob("*.py"))
 
 
@@ -48,7 +50,18 @@ def imported_rooms(path: Path) -> set[str]:
             rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("glassnet.")}
         elif isinstance(node, ast.ImportFrom) and node.level:
             pytest.fail(f"{path}: relative import; write the whole name so that the direction can be seen")
-    return rooms & set(ORDER)
+    return rooms & {*ORDER, ALONE}
+
+
+def foreign_imports(path: Path) -> set[str]:
+    """Return the names of all modules outside glassnet that the file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.split(".")[0] != "glassnet"}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if room(p) in ORDER], ids=lambda p: str(p.relative_to(SOURCE)))
@@ -58,9 +71,21 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not upward, f"{path.relative_to(SOURCE)} imports upward: {sorted(upward)}"
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) == ALONE], ids=lambda p: p.name)
+def test_the_reference_imports_only_numpy(path: Path) -> None:
+    assert imported_rooms(path) <= {ALONE}
+    names_of_types = {"__future__", "collections.abc", "typing"}
+    assert foreign_imports(path) <= {"numpy", "numpy.typing", *names_of_types}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) != ALONE], ids=lambda p: str(p.relative_to(SOURCE)))
+def test_nothing_here_imports_the_reference(path: Path) -> None:
+    assert ALONE not in imported_rooms(path)
+
+
 def test_every_module_has_a_room() -> None:
     rooms = {room(path) for path in MODULES} - {"__init__", "__main__"}
-    assert rooms <= set(ORDER), f"rooms without a place in the order: {sorted(rooms - set(ORDER))}"
+    assert rooms <= {*ORDER, ALONE}, f"rooms without a place in the order: {sorted(rooms - set(ORDER))}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))

@@ -83,7 +83,9 @@ def root(
 @app.command(epilog="Example: [bold]glassnet train photos/ --minutes 10[/bold]")
 def train(
     data: Data,
-    network: Annotated[str | None, typer.Option(help="See `glassnet networks`; default: chosen from the data.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A name (`glassnet networks`) or a .toml file; default: chosen.")
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")
     ] = None,
@@ -257,7 +259,9 @@ def recipes(json: Json = False) -> None:
 @app.command("find-lr", epilog="Example: [bold]glassnet find-lr photos/ --network resnet18 -o lr.png[/bold]")
 def find_lr(
     data: Data,
-    network: Annotated[str | None, typer.Option(help="See `glassnet networks`; default: chosen from the data.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A name (`glassnet networks`) or a .toml file; default: chosen.")
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="Whose optimiser and batch size to use.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the plot goes.")] = Path("find-lr.png"),
     arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,

@@ -204,6 +204,11 @@ def data_sets() -> list[builtin.Description]:
 def networks(pattern: str | None = None) -> list[dict[str, Any]]:
     """Return a row for each registered network whose name matches `pattern`; raise `InputError` where none does."""
     names = registry.names(pattern)
+    if pattern is not None and pattern.endswith(".toml"):
+        raise InputError(
+            f"networks lists what is registered, and {pattern} is a description; "
+            f"train it: glassnet train DATA --network {pattern}"
+        )
     if not names:
         raise UnknownName("network", pattern or "", registry.names(), hint="see `glassnet networks`")
     return [network_row(name) for name in names]

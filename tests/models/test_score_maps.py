@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from glassnet.models import network as network_module
 from glassnet.models.network import Network
 from glassnet.models.registry import create
 from glassnet.models.score_maps import ScoreMapClassifier
@@ -117,6 +118,18 @@ def test_a_file_remembers_whether_the_scores_are_rectified(tmp_path: Path) -> No
         torch.testing.assert_close(loaded.logits(images, device="cpu"), one.module.eval()(images))
     network.linearise_head()
     assert network.card.arguments["rectify"] is False
+
+
+def test_trained_weights_with_a_new_head_say_so_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(name: str, *, classes: int, in_channels: int, **arguments: object) -> ScoreMapClassifier:
+        network = build(name, classes=10, in_channels=in_channels, **arguments)
+        network.replace_head(classes)
+        return network
+
+    monkeypatch.setattr(network_module, "load_pretrained", trained)
+    monkeypatch.setattr(network_module, "origin", lambda name: f"weights of {name}")
+    network = Network.create("nin_cifar", ("a", "b"), pretrained=True, width=0.1)
+    assert network.card.arguments == {"width": 0.1, "in_channels": 3, "rectify": False}
 
 
 @pytest.mark.parametrize("rectify", [True, False])

@@ -34,7 +34,7 @@ def test_a_network_trains_a_step_and_comes_back_from_its_file(name: str, tmp_pat
     for parameter_name, parameter in module.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, parameter_name
-            assert parameter.grad.isfinite().all(), parameter_name
+            assert parameter.grad.sum().isfinite(), parameter_name  # one value that is not spoils the sum
             parameter.grad = None
 
     network.save(tmp_path / "net.safetensors")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -92,3 +94,23 @@ def test_the_machine_is_described_in_plain_data() -> None:
     assert described["threads"] == torch.get_num_threads()
     assert versions().items() <= described.items()
     assert described["torch"] == torch.__version__
+
+
+PAGES_OF_TEN_TENSORS = """
+import resource, torch
+from glassnet.nn.device import reuse_memory
+assert reuse_memory()
+def fresh_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(32 * 2**20 // 4)  # 32 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+fresh_pages()  # until the heap has its size
+print(fresh_pages())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the settings are glibc's")
+def test_memory_of_freed_tensors_is_used_again() -> None:
+    done = subprocess.run([sys.executable, "-c", PAGES_OF_TEN_TENSORS], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 8192  # the pages of one tensor, not of ten

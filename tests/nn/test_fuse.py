@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from glassnet.nn.convolution import Conv2d
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.layers import Conv2dSame, ConvNormAct
 
@@ -48,7 +49,7 @@ def test_outputs_agree_and_the_norms_are_gone() -> None:
     folded = fold_batch_norm(net)
     x = torch.randn(2, 3, 15, 15)
     torch.testing.assert_close(folded(x), net(x), rtol=1e-5, atol=1e-5)
-    assert kinds(folded) == [Conv2dSame, nn.ReLU, nn.Conv2d, nn.ReLU, nn.Conv2d]
+    assert kinds(folded) == [Conv2dSame, nn.ReLU, Conv2d, nn.ReLU, nn.Conv2d]
 
 
 def test_what_is_shared_stays() -> None:

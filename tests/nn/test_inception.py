@@ -47,7 +47,7 @@ def test_the_pooling_is_the_one_asked_for(pooling: str, expected: float) -> None
 
 
 def test_an_unknown_pooling_is_refused() -> None:
-    with pytest.raises(UnknownName, match="no pooling is called 'mean'; .*expected 'average' or 'max'"):
+    with pytest.raises(UnknownName, match=r"no pooling is called 'mean'; .*expected 'average' or 'max'"):
         DoubleInception(2, 4, (2, 4), (2, 4), "mean", 4, layer=ConvNormAct)
 
 

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 import torch
 import torch.fx
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from glassnet.nn.activations import ScaledTanh
+from glassnet.nn.arithmetic import same_padding
 from glassnet.nn.blocks import PointwiseLinear
+from glassnet.nn.convolution import Conv2d
 from glassnet.nn.filters import FixedFilter
 from glassnet.nn.layers import LEAVES, Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
-from glassnet.nn.lenet_layers import PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
 from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
 from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.regularise import ActivityPenalty
 from glassnet.nn.trace import trace
 
 
@@ -65,13 +71,29 @@ def test_conv2d_same_keeps_its_bias_groups_and_dilation() -> None:
     torch.testing.assert_close(layer(x), expected(x))
 
 
+@pytest.mark.parametrize("size", [(8, 8), (8, 9), (9, 8), (9, 9), (3, 4)])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_a_depthwise_same_convolution_pads_its_filter_and_not_the_picture(size: tuple[int, int], kernel: int) -> None:
+    torch.manual_seed(0)
+    layer = Conv2dSame(4, 4, kernel, stride=2, groups=4)
+    x = torch.randn(2, 4, *size, requires_grad=True)
+    sides = [same_padding(length, kernel, 2) for length in reversed(size)]
+    expected = F.conv2d(F.pad(x, [side for pair in sides for side in pair]), layer.weight, layer.bias, 2, 0, 1, 4)
+    out = layer(x)
+    torch.testing.assert_close(out, expected)
+    for mine, plain in zip(
+        *(torch.autograd.grad(y.square().sum(), (x, layer.weight)) for y in (out, expected)), strict=True
+    ):
+        torch.testing.assert_close(mine, plain)
+
+
 def test_a_plain_tracer_takes_conv2d_same_for_any_size() -> None:
     traced = torch.fx.symbolic_trace(nn.Sequential(Conv2dSame(1, 1, 3, 2), Conv2dSame(1, 1, 2)))
     assert traced(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 4, 4)
     assert traced(torch.zeros(1, 1, 9, 7)).shape == (1, 1, 5, 4)
 
 
-@pytest.mark.parametrize("padding, first", [("half", nn.Conv2d), ("same", Conv2dSame)])
+@pytest.mark.parametrize("padding, first", [("half", Conv2d), ("same", Conv2dSame)])
 def test_conv_norm_act_is_its_three_parts(padding: str, first: type[nn.Module]) -> None:
     block = ConvNormAct(3, 8, 3, stride=2, padding=padding, activation=nn.ReLU6)
     assert [type(layer) for layer in block] == [first, nn.BatchNorm2d, nn.ReLU6]
@@ -94,11 +116,16 @@ def test_global_pools_by_hand() -> None:
 
 # Each leaf with the shape of its output for one picture of (3, 8, 8), or for 3 features, and its multiply-adds.
 SINGLE: list[tuple[nn.Module, tuple[int, ...], int]] = [
+    (Conv2d(3, 5, 3, padding=1), (5, 8, 8), 9 * 15 * 64),
     (Conv2dSame(3, 4, 3, 2), (4, 4, 4), 27 * 4 * 16),
     (FixedFilter("sharpen", 3), (3, 8, 8), 9 * 3 * 64),
     (GlobalAveragePool(), (3,), 0),
     (GlobalMaxPool(), (3,), 0),
     (LocalResponseNorm(), (3, 8, 8), 0),
+    (ActivityPenalty(l1=0.1), (3, 8, 8), 0),
+    (PaddedAvgPool2d((2, 2), (2, 2), (1, 0, 0, 1), count_include_pad=False), (3, 4, 4), 0),
+    (PaddedConv2d(3, 5, (3, 3), (1, 1), (2, 0, 0, 2)), (5, 8, 8), 9 * 15 * 64),
+    (PaddedMaxPool2d((2, 2), (2, 2), (1, 0, 0, 1)), (3, 4, 4), 0),
     (PartialConv2d(3, [(0, 1), (2,)], 3), (2, 6, 6), 3 * 9 * 36),
     (PointwiseLinear(3, 5), (5, 8, 8), 15 * 64),
     (RadialBasisOutput(3, 4), (4,), 0),

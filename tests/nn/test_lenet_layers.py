@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from glassnet.errors import InputError
-from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.activations import ScaledTanh
+from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, TrainablePool
 
 
 def test_scaled_tanh_goes_through_one() -> None:

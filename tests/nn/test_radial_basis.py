@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from glassnet.errors import InputError
 from glassnet.nn.radial_basis import CODE, RadialBasisOutput, digit_codes, random_codes
@@ -27,11 +28,13 @@ def test_the_digits_are_pictures_of_seven_by_twelve() -> None:
 
 
 def test_distances_by_hand() -> None:
-    output = RadialBasisOutput(2, 3)
+    output = RadialBasisOutput(2, 3, variance=1.0)
     output.codes.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]))
     x = torch.tensor([[1.0, 1.0], [0.0, 3.0]])
     assert output.distances(x).tolist() == [[0.0, 4.0, 8.0], [5.0, 17.0, 17.0]]
     assert output(x).tolist() == [[0.0, -2.0, -4.0], [-2.5, -8.5, -8.5]]
+    four = RadialBasisOutput(4, 2)  # the variance is sqrt(4) = 2 unless told
+    assert four(four.codes + 1.0)[0, 0].item() == -4 / (2 * 2)
 
 
 def test_a_code_is_its_own_class() -> None:
@@ -60,12 +63,22 @@ def test_random_codes_lie_far_apart(classes: int) -> None:
 
 
 def test_softmax_of_it_is_that_of_a_linear_layer() -> None:
-    # -|x - w|^2 / 2 = w x - |w|^2 / 2 - |x|^2 / 2, whose last term is the same for all classes
+    # -|x - w|^2 / 2 = w x - |w|^2 / 2 - |x|^2 / 2, each over the variance, whose last term is the same for all classes
     torch.manual_seed(0)
     output = RadialBasisOutput(CODE, 10).double()
     x = torch.randn(4, CODE, dtype=torch.float64)
-    linear = x @ output.codes.T - output.codes.square().sum(1) / 2
+    linear = (x @ output.codes.T - output.codes.square().sum(1) / 2) / 84**0.5
     torch.testing.assert_close(output(x).softmax(1), linear.softmax(1))
+
+
+def test_with_half_the_variance_it_is_the_papers_criterion() -> None:
+    # equation 9 without its constant class: the distance of the true class + log(sum of exp(-distance))
+    torch.manual_seed(0)
+    output = RadialBasisOutput(CODE, 10, variance=0.5).double()
+    x, truth = output.codes[:4] + torch.randn(4, CODE, dtype=torch.float64), torch.tensor([0, 3, 2, 7])
+    distances = output.distances(x)
+    expected = distances[torch.arange(4), truth] + torch.logsumexp(-distances, 1)
+    torch.testing.assert_close(F.cross_entropy(output(x), truth), expected.mean())
 
 
 def test_its_gradient_points_to_the_code() -> None:
@@ -73,7 +86,7 @@ def test_its_gradient_points_to_the_code() -> None:
     x = torch.zeros(1, CODE, requires_grad=True)
     output(x)[0, 3].backward()
     assert x.grad is not None
-    assert torch.equal(x.grad[0], output.codes[3])
+    torch.testing.assert_close(x.grad[0], output.codes[3] / 84**0.5)
 
 
 @pytest.mark.parametrize("features, classes", [(0, 10), (84, 0)])

@@ -41,5 +41,5 @@ def test_the_options_are_the_papers(option: str, same: type, changing: type) -> 
 
 
 def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(UnknownName, match="no shortcut is called 'D'; .*expected 'A', 'B', 'C' or 'none'"):
+    with pytest.raises(UnknownName, match=r"no shortcut is called 'D'; .*expected 'A', 'B', 'C' or 'none'"):
         make_shortcut("D", 4, 4, 1, nn.Conv2d)

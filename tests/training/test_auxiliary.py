@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,10 @@ def build(classes: int, in_channels: int) -> AuxiliaryClassifier:
 
 
 @pytest.fixture
-def _two_headed(monkeypatch: pytest.MonkeyPatch, tiny: object) -> Iterator[None]:
+def _two_headed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     shape = registry.default_preprocess("tiny")
     registry.register("two_headed", title="Two heads", paper="none", preprocess=shape, classes=10)(build)
-    yield
 
 
 def a_batch(mixed: bool) -> Batch:

@@ -101,7 +101,7 @@ def judge(
         items=said.items,
         where=pictures.index.where,
         temperature=network.card.temperature,
-        network=network.card.architecture,
+        network=network.name,
         data=pictures.index.name,
         split=split,
         seconds=said.seconds,

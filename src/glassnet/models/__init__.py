@@ -2,6 +2,7 @@
 
 from glassnet.models import alexnet as alexnet
 from glassnet.models import bn_inception as bn_inception
+from glassnet.models import described as described
 from glassnet.models import efficientnet_lite as efficientnet_lite
 from glassnet.models import googlenet as googlenet
 from glassnet.models import lenet as lenet
@@ -16,7 +17,16 @@ from glassnet.models import squeezenet as squeezenet
 from glassnet.models import vgg as vgg
 from glassnet.models import zfnet as zfnet
 from glassnet.models.network import Network, Prediction, Predictor, load_network
-from glassnet.models.registry import Classifier, Description, create, default_preprocess, describe, names, register
+from glassnet.models.registry import (
+    Classifier,
+    Description,
+    create,
+    default_preprocess,
+    describe,
+    names,
+    register,
+    resolve,
+)
 
 __all__ = [
     "Classifier",
@@ -30,4 +40,5 @@ __all__ = [
     "load_network",
     "names",
     "register",
+    "resolve",
 ]

@@ -7,7 +7,6 @@ sequence through, activations and poolings included, which is why some of these 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
@@ -204,7 +203,7 @@ _BASIC = {"stem": "imagenet", "shortcut": "B"}
 _BOTTLENECK = {**_BASIC, "stride_in": "3x3"}
 _RESNETS = {"resnet18": _BASIC, "resnet34": _BASIC}
 _RESNETS |= {"resnet50": _BOTTLENECK, "resnet101": _BOTTLENECK, "resnet152": _BOTTLENECK}
-_SQUEEZENETS: dict[str, dict[str, Any]] = {
+_SQUEEZENETS: dict[str, dict[str, bool | int]] = {
     "squeezenet1_0": {"rectify": True, "border": 0},
     "squeezenet1_1": {"rectify": True},
 }

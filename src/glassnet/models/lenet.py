@@ -19,7 +19,8 @@ from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.activations import ScaledTanh
+from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, TrainablePool
 from glassnet.nn.padding import padding_mode as torch_mode
 from glassnet.nn.radial_basis import CODE, RadialBasisOutput
 from glassnet.preprocess import Preprocess
@@ -60,7 +61,7 @@ def _dense(in_features: int, out_features: int) -> nn.Sequential:
 
 
 class RadialBasisClassifier(Classifier):
-    """A classifier whose head measures distances to fixed codes: the logits are minus half their squares."""
+    """A classifier whose head measures distances to fixed codes: the nearest one has the largest logit."""
 
     head: RadialBasisOutput  # type: ignore[assignment]
 

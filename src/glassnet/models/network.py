@@ -16,6 +16,7 @@ from torch import Tensor
 from glassnet import card as network_file
 from glassnet.card import Card, load_tensors
 from glassnet.errors import InputError, NetworkFileError, UnknownName
+from glassnet.models.described import ARCHITECTURE, fit_to, is_description
 from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
 from glassnet.models.pretrained import (
     find_source,
@@ -24,8 +25,8 @@ from glassnet.models.pretrained import (
     load_pretrained,
     trained_preprocess,
 )
-from glassnet.models.registry import Classifier, create, default_preprocess, names
-from glassnet.nn.device import pick_device, versions
+from glassnet.models.registry import Classifier, create, default_preprocess, entry, names, resolve
+from glassnet.nn.device import pick_device, reuse_memory, versions
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.trace import Trace, trace
 from glassnet.preprocess import Preprocess
@@ -60,7 +61,9 @@ class Network:
         pretrained: bool | str = False,
         **arguments: Any,
     ) -> Network:
-        """Return the registered network `name` for `classes`, its weights fresh (torch's seed decides) or `pretrained`.
+        """Return the network `name`, registered or described in `name`.toml, for `classes`; its weights are fresh.
+
+        Torch's seed decides them, unless they are `pretrained`.
 
         `pretrained` is True for the best weights known, or the name of a source, as in "torchvision"; they get a fresh
         head. `preprocess` defaults to the one the network was designed for, or its weights were trained with, at
@@ -68,12 +71,17 @@ class Network:
         be had.
         """
         check_classes(classes)
+        if pretrained and is_description(name):
+            raise InputError(f"{name} is a network of your own, and has no pretrained weights; leave pretrained out")
+        name, arguments = resolve(name, arguments)
         if pretrained:
             arguments = find_source(name, pretrained).layout.with_presupposed(arguments)
             preprocess = preprocess or trained_preprocess(name, pretrained, in_channels=in_channels)
         preprocess = preprocess or default_preprocess(name, in_channels=in_channels, **arguments)
         if in_channels not in (None, preprocess.channels):
             raise InputError(f"in_channels is {in_channels}, but the preprocess makes {preprocess.channels} channels")
+        if name == ARCHITECTURE:
+            arguments = {"description": fit_to(arguments["description"], preprocess)}
         shape = {"classes": len(classes), "in_channels": preprocess.channels}
         if pretrained:
             module = load_pretrained(name, pretrained=pretrained, **shape, **arguments)
@@ -101,6 +109,17 @@ class Network:
     def save(self, path: str | Path) -> None:
         """Write the network to `path`, atomically; raise `StorageError` where that fails."""
         network_file.save(path, self.module.state_dict(), self.card)
+
+    @property
+    def name(self) -> str:
+        """The registry's name, or the one in its description."""
+        own = self.card.arguments["description"].get("name") if self.card.architecture == ARCHITECTURE else None
+        return str(own or self.card.architecture)
+
+    @property
+    def title(self) -> str:
+        """What people call it: the registry's title, or the name in its description."""
+        return self.name if self.card.architecture == ARCHITECTURE else entry(self.card.architecture).title
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -142,6 +161,7 @@ class Network:
         chosen = pick_device(device)
         key = (chosen, [_version(tensor) for tensor in self.module.state_dict(keep_vars=True).values()])
         if self._folded is None or self._folded[0] != key:
+            reuse_memory()
             folded = fold_batch_norm(self.module).to(chosen)
 
             def predict(images: Tensor) -> Tensor:
@@ -215,6 +235,11 @@ def load_network(target: str | Path, *, pretrained: bool | str = False) -> Netwo
     if path.is_dir():
         return Network.load(_file_in(path))
     if path.is_file() or path.suffix or len(path.parts) > 1:
+        if is_description(path):
+            raise InputError(
+                f"{path} describes a network that has learnt nothing yet; "
+                f"train it: glassnet train DATA --network {path}"
+            )
         if pretrained:
             raise InputError(f"pretrained is for a registered network; {str(target)!r} is a file with its own weights")
         return Network.load(path)

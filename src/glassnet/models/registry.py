@@ -87,6 +87,7 @@ class Entry:
     build: Builder
     preprocess: Preprocess | Callable[..., Preprocess]
     classes: int
+    listed: bool = True
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -118,53 +119,100 @@ def register(
     paper: str,
     preprocess: Preprocess | Callable[..., Preprocess] = IMAGENET_224,
     classes: int = 1000,
+    listed: bool = True,
 ) -> Callable[[Builder], Builder]:
     """Register the decorated `build(classes, in_channels, **arguments)` as `name`; a name is taken only once.
 
-    `preprocess` and `classes` are those of the data it was designed for; `describe` counts parameters with them.
+    `preprocess` and `classes` are those of the data it was designed for; `describe` counts parameters with them. One
+    that is not `listed` is nothing without its arguments, and found by its name only.
     """
 
     def add(build: Builder) -> Builder:
         if name in _ENTRIES:
             raise InputError(f"a network called {name!r} is already registered; choose another name")
-        _ENTRIES[name] = Entry(name=name, title=title, paper=paper, build=build, preprocess=preprocess, classes=classes)
+        _ENTRIES[name] = Entry(
+            name=name, title=title, paper=paper, build=build, preprocess=preprocess, classes=classes, listed=listed
+        )
         return build
 
     return add
 
 
 def entry(name: str) -> Entry:
-    """Return the entry called `name`; raise `UnknownName` with the nearest ones."""
+    """Return the entry called `name`, or of the network in the file `name`.toml; raise `UnknownName` with the nearest.
+
+    Raises `InputError` with the line of what is wrong in such a file.
+    """
+    if str(name).endswith(".toml"):
+        return _entry_in(name)
     if name not in _ENTRIES:
-        raise UnknownName("network", name, _ENTRIES, hint="see `glassnet networks`")
+        hint = "see `glassnet networks`, or name a .toml file that describes one"
+        raise UnknownName("network", name, names(), hint=hint)
     return _ENTRIES[name]
+
+
+def _entry_in(path: str) -> Entry:
+    """Return an entry for the network that the file at `path` describes."""
+    architecture, arguments = resolve(path)
+    found, description = _ENTRIES[architecture], arguments["description"]
+
+    def build(classes: int, in_channels: int) -> Classifier:
+        return found.build(classes, in_channels, **arguments)
+
+    return dataclasses.replace(
+        found,
+        name=path,
+        title=str(description["name"]),
+        paper=f"described in {path}",
+        build=build,
+        preprocess=default_preprocess(architecture, **arguments),
+    )
+
+
+def resolve(network: str, arguments: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the architecture and arguments that a registered name or a description's .toml path mean.
+
+    They are plain data for the card, and `create(architecture, **arguments)` builds the network without the file.
+    Raises `InputError` for arguments beside a description, which holds all it needs, and for what is wrong in it.
+    """
+    network, given = str(network), dict(arguments or {})
+    if not network.endswith(".toml"):
+        return network, given
+    from glassnet.models.described import ARCHITECTURE, read  # it registers itself here, so it cannot come first
+
+    if given:
+        raise InputError(
+            f"{network} takes no arguments ({', '.join(given)}): what it is stands in the file; change that"
+        )
+    return ARCHITECTURE, {"description": read(network)}
 
 
 def names(pattern: str | None = None) -> list[str]:
     """Return the registered names, sorted; `pattern` keeps those that contain it or match it as a wildcard."""
-    if pattern is None:
-        return sorted(_ENTRIES)
-    wildcard = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-    return sorted(name for name in _ENTRIES if fnmatch.fnmatchcase(name, wildcard.lower()))
+    wildcard = pattern if pattern and any(mark in pattern for mark in "*?[") else f"*{pattern or ''}*"
+    listed = (name for name, found in _ENTRIES.items() if found.listed)
+    return sorted(name for name in listed if fnmatch.fnmatchcase(name, wildcard.lower()))
 
 
-def create(name: str, *, classes: int = 1000, in_channels: int = 3, **arguments: Any) -> Classifier:
-    """Build the network `name` with fresh weights, a function of torch's seed alone.
+def create(name: str, *, classes: int = 1000, in_channels: int | None = None, **arguments: Any) -> Classifier:
+    """Build the network `name`, or the one that the file `name`.toml describes, its weights a function of torch's seed.
 
+    in_channels: None is 3 for a registered network, and what a description says.
     Raises `UnknownName` for the name and `InputError` for an argument it does not take.
     """
     found = entry(name)
     _check_arguments(found, arguments)
-    preprocess = default_preprocess(name, in_channels=in_channels, **arguments)
+    in_channels = 3 if in_channels is None and found.listed else in_channels
+    preprocess = _preprocess_of(found, in_channels, arguments)
     _positive("classes", classes)
     try:
-        network = found.build(classes, in_channels, **arguments)
+        network = found.build(classes, preprocess.channels, **arguments)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError) or not arguments:
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise InputError(f"{name} cannot be built with {given}: {error}") from error
-    network.input_size = (in_channels, preprocess.height, preprocess.width)
+    network.input_size = (preprocess.channels, preprocess.height, preprocess.width)
     return network
 
 
@@ -172,6 +220,10 @@ def default_preprocess(name: str, *, in_channels: int | None = None, **arguments
     """Return the preprocess the network `name` was designed for, at its own or another number of channels."""
     found = entry(name)
     _check_arguments(found, arguments)
+    return _preprocess_of(found, in_channels, arguments)
+
+
+def _preprocess_of(found: Entry, in_channels: int | None, arguments: Mapping[str, Any]) -> Preprocess:
     preprocess = found.preprocess if isinstance(found.preprocess, Preprocess) else found.preprocess(**arguments)
     return preprocess if in_channels is None else with_channels(preprocess, in_channels)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.registry import Classifier, register
+from glassnet.nn.convolution import Conv2d
 from glassnet.nn.layers import ConvNormAct, GlobalMaxPool
 from glassnet.preprocess import Preprocess
 
@@ -92,7 +93,7 @@ def _stage(in_channels: int, width: int, residuals: int = 0) -> nn.Sequential:
     """(N, in, H, W) -> (N, width, H / 2, W / 2)."""
     stage = nn.Sequential(
         OrderedDict(
-            conv=nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+            conv=Conv2d(in_channels, width, 3, padding=1, bias=False),
             pool=nn.MaxPool2d(2),
             norm=nn.BatchNorm2d(width),
             act=nn.ReLU(inplace=True),
@@ -107,7 +108,7 @@ def _last_stage(in_channels: int, width: int) -> nn.Sequential:
     """(N, in, H, W) -> (N, width): as `_stage`, pooled over all positions."""
     return nn.Sequential(
         OrderedDict(
-            conv=nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+            conv=Conv2d(in_channels, width, 3, padding=1, bias=False),
             pool=GlobalMaxPool(),
             norm=nn.BatchNorm1d(width),
             act=nn.ReLU(inplace=True),

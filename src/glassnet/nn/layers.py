@@ -9,13 +9,17 @@ import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glassnet.nn.activations import ScaledTanh
 from glassnet.nn.arithmetic import same_padding
 from glassnet.nn.blocks import PointwiseLinear
+from glassnet.nn.convolution import Conv2d, computes_bfloat16, depthwise, is_depthwise
 from glassnet.nn.filters import FixedFilter
-from glassnet.nn.lenet_layers import PartialConv2d, ScaledTanh, TrainablePool
+from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
 from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
 from glassnet.nn.padding import padding_mode as torch_mode
 from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.regularise import ActivityPenalty
 
 
 def conv2d_same(
@@ -35,7 +39,15 @@ def conv2d_same(
     height, width = x.shape[-2:]
     top, bottom = same_padding(height, weight.shape[2], stride[0], dilation[0])
     left, right = same_padding(width, weight.shape[3], stride[1], dilation[1])
-    if mode == "zeros" and (top, left) == (bottom, right):  # no copy of the input: the convolution pads by itself
+    even = (top, left) == (bottom, right)
+    if (
+        mode == "zeros"
+        and dilation == (1, 1)
+        and is_depthwise(x, weight)
+        and (not even or computes_bfloat16(x, weight))
+    ):
+        return depthwise(x, weight, bias, stride, (left, right, top, bottom))
+    if mode == "zeros" and even:  # no copy of the input: the convolution pads by itself
         return F.conv2d(x, weight, bias, stride, (top, left), dilation, groups)
     padded = F.pad(x, (left, right, top, bottom), "constant" if mode == "zeros" else mode)
     return F.conv2d(padded, weight, bias, stride, 0, dilation, groups)
@@ -101,7 +113,7 @@ class ConvNormAct(nn.Sequential):
             )
         else:
             half, mode = kernel_size // 2, torch_mode(padding_mode)
-            self.conv = nn.Conv2d(
+            self.conv = Conv2d(
                 in_channels, out_channels, kernel_size, stride, half, groups=groups, bias=False, padding_mode=mode
             )
         self.norm = norm(out_channels)
@@ -126,11 +138,16 @@ class GlobalMaxPool(nn.Module):
 
 
 LEAVES: tuple[type[nn.Module], ...] = (
+    ActivityPenalty,
+    Conv2d,
     Conv2dSame,
     FixedFilter,
     GlobalAveragePool,
     GlobalMaxPool,
     LocalResponseNorm,
+    PaddedAvgPool2d,
+    PaddedConv2d,
+    PaddedMaxPool2d,
     PartialConv2d,
     PointwiseLinear,
     RadialBasisOutput,

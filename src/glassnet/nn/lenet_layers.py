@@ -1,7 +1,7 @@
-"""The layers of 1998 that went out of use: a scaled tanh, a pooling that is trained, a convolution with gaps.
+"""The layers of 1998 that went out of use: a pooling that is trained, a convolution with gaps.
 
 Paper: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", Proc. IEEE 86,
-sections II.B and appendix A. Its output layer is in `radial_basis.py`.
+section II.B. Its squashing function is in `activations.py`, its output layer in `radial_basis.py`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-
-
-class ScaledTanh(nn.Module):
-    """1.7159 tanh(2 x / 3), of any shape: the squashing function with f(1) = 1, f(-1) = -1 and slope near 1 between.
-
-    Its second derivative is largest at 1 and -1, so targets of 1 and -1 lie where it is most curved, not where it is
-    flat. A leaf of the trace.
-    """
-
-    AMPLITUDE, SLOPE = 1.7159, 2 / 3
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Squash `x`."""
-        return self.AMPLITUDE * torch.tanh(self.SLOPE * x)
 
 
 class TrainablePool(nn.Module):

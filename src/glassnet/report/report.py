@@ -14,7 +14,7 @@ from glassnet.errors import DataError
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
 from glassnet.files import write_text
-from glassnet.models import registry
+from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
 from glassnet.report.content import ReportData
 from glassnet.report.thumbnails import centre, thumbnail
@@ -69,7 +69,7 @@ def write_report(
         notes=pictures.index.notes,
         problems=pictures.index.problems,
         history=history,
-        network_title=registry.entry(network.card.architecture).title,
+        network_title=network.title,
         reason=decided["reason"],
         input_shape=network_trace.input_shape,
         layers=network_trace.table(),
@@ -142,8 +142,10 @@ def judged_note(split: str, tta: bool) -> str:
 def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> str:
     """The shell commands that make the same run again: what was decided, not what was asked for."""
     words = ["glassnet", "train", settings["data"]]
-    words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", decided["network"]]
-    for name, value in decided["arguments"].items() if not settings["start_from"] else ():
+    from_file = decided["network"] == ARCHITECTURE  # whose one argument is the whole description
+    network = settings["network"] if from_file else decided["network"]
+    words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", network]
+    for name, value in decided["arguments"].items() if not settings["start_from"] and not from_file else ():
         words += ["--arg", f"{name}={_toml(value)}"]
     if decided["pretrained"] and not settings["start_from"]:
         source = decided["pretrained"]  # True for the best one, or its name

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from glassnet.data.index import Index
+from glassnet.errors import InputError
 from glassnet.models import registry
+from glassnet.models.described import ARCHITECTURE
 from glassnet.preprocess import Preprocess
 from glassnet.training.recipes import Recipe, recipe
 
@@ -54,6 +56,8 @@ def choose(
         name, why = start_from, "it goes on from your network"
     elif network is not None:
         name, why = network, "you chose it"
+        if pretrained and network.endswith(".toml"):
+            raise InputError(f"{network} is a network of your own, and has no pretrained weights; leave pretrained out")
     elif asked is not None and asked.network and not pretrained:
         name, why = asked.network, "the recipe was tuned with it"
     elif pretrained or (not is_small(index) and weights_installed()):
@@ -69,6 +73,9 @@ def choose(
         chosen = chosen.replace(size=SCRATCH_SIZE)
     weights = " with ImageNet weights" if pretrained else ""
     reason = f"{name}{weights}, recipe {chosen.name}: {pictures}; {why}"
+    name, given = registry.resolve(
+        name, given
+    )  # a description's file is read once; the run and the card keep its words
     return Choice(network=name, arguments=given, recipe=chosen, pretrained=pretrained, reason=reason)
 
 
@@ -105,15 +112,21 @@ def input_preprocess(index: Index, choice: Choice, trained: Preprocess | None = 
     """Return how this data's pictures become the chosen network's input.
 
     trained: the preprocess of the weights the training starts from; its colours and resize rule stay, since the
-    weights expect them. Otherwise small pictures go in at their own size, others at the network's size.
+    weights expect them. Otherwise small pictures go in at their own size, others at the network's size; a network
+    described in a file says its size itself.
     """
     base = trained or registry.default_preprocess(choice.network, in_channels=index.channels, **choice.arguments)
     if choice.recipe.size:
         base = replace(base, height=choice.recipe.size, width=choice.recipe.size)
-    elif trained is None and is_small(index) and min(base.height, base.width) > SMALL:
+    elif (
+        trained is None and choice.network != ARCHITECTURE and is_small(index) and min(base.height, base.width) > SMALL
+    ):
         height, width = (max(32, int(side)) for side in np.median(index.sizes, axis=0))
         base = replace(base, height=height, width=width, crop=1.0, resize="squash")
-    if float(np.median(index.sizes.min(axis=1))) >= LARGE * max(base.store_height, base.store_width):
+    short = float(np.median(index.sizes.min(axis=1)))
+    if max(base.height, base.width) <= short < max(base.store_height, base.store_width):
+        base = replace(base, crop=1.0)  # the centre crop would enlarge the pictures only to cut their edges off
+    if short >= LARGE * max(base.store_height, base.store_width):
         base = replace(base, decode="dct")
     return base
 

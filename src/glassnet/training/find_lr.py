@@ -17,7 +17,7 @@ import numpy as np
 from glassnet.data.batches import Batch
 from glassnet.errors import Diverged, InputError
 from glassnet.files import atomic_path
-from glassnet.nn.device import pick_device, set_threads
+from glassnet.nn.device import pick_device, reuse_memory, set_threads
 from glassnet.training.distributed import Workers
 from glassnet.training.guard import memory_advice
 from glassnet.training.loop import choose_what_trains, gradient, take_step
@@ -97,6 +97,7 @@ def find_lr(
         seed=seed,
     )
     set_threads(threads)
+    reuse_memory()
     prepared = prepare(settings)
     rates = np.geomspace(lowest, highest, steps).tolist()
     with Display(quiet=quiet) as display, memory_advice(prepared.recipe):
@@ -107,7 +108,7 @@ def find_lr(
         for number, loss in enumerate(try_rates(prepared, team, seed, rates), 1):
             losses.append(loss)
             display.show(number, f"rate {rates[number - 1]:.1e}  loss {loss:.3f}")
-    return suggest(prepared.choice.network, prepared.recipe.name, rates[: len(losses)], losses)
+    return suggest(prepared.network.name, prepared.recipe.name, rates[: len(losses)], losses)
 
 
 def try_rates(prepared: Any, team: Workers, seed: int, rates: list[float]) -> Iterator[float]:

@@ -13,6 +13,7 @@ import torch
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError, InputError
+from glassnet.models import registry
 from glassnet.models.network import Network, load_network
 from glassnet.models.pretrained import trained_preprocess as pretrained_preprocess
 from glassnet.preprocess import Preprocess
@@ -94,6 +95,8 @@ def prepare(settings: Settings) -> Prepared:
     Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
     """
     source = load_network(settings.start_from) if settings.start_from else None
+    if settings.network is not None:
+        registry.resolve(settings.network, settings.arguments)  # a mistake in a description is said before the scan
     index = scan(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
     choice = choose(
         index,
@@ -154,6 +157,8 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
         network = source.for_classes(classes, parent=settings.start_from)
         network.card.preprocess = preprocess.to_dict()
         network = Network(network.module, network.card)
+        if (preprocess.height, preprocess.width) != (source.preprocess.height, source.preprocess.width):
+            network.trace()  # raises where its weights are for one size only
     else:
         network = Network.create(
             choice.network, classes, preprocess=preprocess, pretrained=choice.pretrained, **choice.arguments

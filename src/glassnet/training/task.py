@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from glassnet.data.batches import Batch
 from glassnet.evaluation.calibration import cross_entropy
 from glassnet.evaluation.metrics import accuracy, confusion_matrix, macro_f1
+from glassnet.nn.regularise import penalty
 from glassnet.training.distributed import Workers
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (Szegedy et al. 2014, arXiv:1409.4842, section 5)
@@ -83,15 +84,15 @@ class Classification:
             )
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Return the mean cross-entropy and the accuracy (of the heavier label, where two are mixed).
+        """Return the mean cross-entropy plus what the layers' regularisers cost, and the accuracy.
 
-        A model with auxiliary heads returns a tuple, its own logits first; 0.3 times each of the others' losses is
-        added.
+        Where two labels are mixed, it is the accuracy for the heavier one. A model with auxiliary heads returns a
+        tuple, its own logits first; 0.3 times each of the others' losses is added.
         """
         said = model(batch.images)  # (N, K), or a tuple of them
         logits, *auxiliary = (each.float() for each in (said if isinstance(said, tuple) else (said,)))
         hits = (logits.detach().argmax(1) == batch.labels).float().mean()
-        loss = self._batch_loss(logits, batch)
+        loss = self._batch_loss(logits, batch) + penalty(model)  # after the forward pass, which activities are paid for
         for each in auxiliary:
             loss = loss + AUXILIARY_WEIGHT * self._batch_loss(each, batch)
         return loss, [hits]

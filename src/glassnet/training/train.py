@@ -16,7 +16,7 @@ from typing import Any
 
 from glassnet.data import builtin
 from glassnet.files import FolderLock, remove_leftovers
-from glassnet.nn.device import describe_machine, pick_device, set_threads
+from glassnet.nn.device import describe_machine, pick_device, reuse_memory, set_threads
 from glassnet.training.checkpoint import Learner, Saver, load_state, save_state
 from glassnet.training.distributed import Workers, workers
 from glassnet.training.events import Events
@@ -94,6 +94,7 @@ def train(
     )
     with workers(pick_device(device)) as team, Display(quiet=quiet or not team.leads) as display:
         set_threads(threads)
+        reuse_memory()
         path = Path(team.share(str(Path(output) if output is not None else next_path(data))))
         check_output(path)
         with team.in_turn():
@@ -127,6 +128,7 @@ def resume(
     settings = Settings(**run.facts["settings"])
     with workers(pick_device(device or settings.device)) as team, Display(quiet=quiet or not team.leads) as display:
         set_threads(threads or run.facts["machine"]["threads"])
+        reuse_memory()
         with writing(run.path, team):
             run = Run(path)  # what another process finished while we waited counts
             if run.finished:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from glassnet.errors import RunLocked, StorageError
+from glassnet.errors import InputError, RunLocked, StorageError
 
 if sys.platform == "win32":
     import msvcrt
@@ -188,6 +188,39 @@ def cache_folder(*parts: str) -> Path:
         return new_folder(cache_path(*parts))
     except StorageError as error:
         raise StorageError(f"{error}; set GLASSNET_CACHE to a folder that you can write") from error
+
+
+def cache_limit() -> int:
+    """Return the bytes that each kind of cached data may take: `$GLASSNET_CACHE_LIMIT`, or 20 GB."""
+    return parse_size(os.environ.get("GLASSNET_CACHE_LIMIT") or "20GB")
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that "500MB", "20 GB" or "1000000" mean; raise `InputError` for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
+    if not match:
+        raise InputError(f"GLASSNET_CACHE_LIMIT is {text!r}, expected a size such as 500MB or 20GB")
+    return int(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}[match[2].upper()])
+
+
+def make_room(folder: Path, pattern: str, allowed: int, keep: Path) -> None:
+    """Remove the least recently used files of `folder` that match `pattern` until all take at most `allowed` bytes.
+
+    `keep` stays. A file is used when its modification time is set: whoever reads one calls `os.utime`.
+    """
+    found = []
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):  # another process was faster
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= allowed:
+            return
+        if path != keep:
+            with suppress(OSError):  # in use on Windows: it goes the next time
+                path.unlink()
+                total -= size
 
 
 class FolderLock:

@@ -17,8 +17,8 @@ from glassnet.data import pictures as module
 from glassnet.data import pool_cache
 from glassnet.data.index import Index
 from glassnet.data.pictures import Pictures, load_pictures
-from glassnet.data.pool_cache import parse_size
 from glassnet.errors import DataError, InputError, StorageError
+from glassnet.files import parse_size
 from glassnet.preprocess import Preprocess
 
 PREPROCESS = Preprocess(height=12, width=12, crop=0.75)

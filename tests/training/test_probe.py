@@ -109,6 +109,20 @@ def test_anything_else_is_computed_anew(pictures: Pictures, change: str) -> None
     assert sum(seen) == len(items) + len(chosen)
 
 
+def test_the_least_recently_used_features_make_room(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    items, seen = pictures.index.select("train"), list[int]()
+    for key in ("one", "two"):
+        size = features(counted(seen), pictures, items, key=f"room {key}", display=QUIET).nbytes
+    features(counted(seen), pictures, items, key="room one", display=QUIET)  # now "two" is the oldest
+    monkeypatch.setenv("GLASSNET_CACHE_LIMIT", str(2 * (size + 128)))  # with NumPy's header: room for two
+    features(counted(seen), pictures, items, key="room three", display=QUIET)
+    computed = len(seen)
+    features(counted(seen), pictures, items, key="room one", display=QUIET)
+    assert len(seen) == computed, "the one used last is still there"
+    features(counted(seen), pictures, items, key="room two", display=QUIET)
+    assert len(seen) > computed, "the oldest made room"
+
+
 def test_a_killed_computation_goes_on(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features_module, "FLUSH_EVERY", 0.0)
     items, seen = pictures.index.select("train"), list[int]()

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from glassnet.errors import InputError, StorageError
-from glassnet.files import FolderLock, atomic_path, cache_folder, remove_leftovers
+from glassnet.errors import StorageError
+from glassnet.files import FolderLock, atomic_path, cache_folder, cache_limit, make_room, remove_leftovers
 from glassnet.preprocess import Pixels
 
 Hashes = npt.NDArray[np.uint64]
@@ -31,8 +29,6 @@ Rows = Iterable[tuple[Pixels, Hashes, list[Failure]]]
 Shape = tuple[int, int, int, int]
 
 IN_MEMORY = 256 << 20  # pools of at most this many bytes are read, larger ones mapped
-DEFAULT_LIMIT = "20GB"
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 SAMPLES = 64  # pictures of a mapped pool that are checked before it is used
 PATIENCE = 86_400.0  # seconds to wait for another process that is making the same entry
 FOOTER = struct.Struct("<8sQI")  # mark, bytes of the .npz before it, its CRC-32
@@ -53,7 +49,7 @@ class PoolCache:
 
     def __init__(self) -> None:
         self.folder = cache_folder("pictures")
-        self.limit = parse_size(os.environ.get("GLASSNET_CACHE_LIMIT") or DEFAULT_LIMIT)
+        self.limit = cache_limit()
 
     def get(
         self,
@@ -75,7 +71,7 @@ class PoolCache:
             if (pool := self._read(path, shape)) and not outdated(pool.failures):
                 return pool  # the process that we waited for made it
             remove_leftovers(path.parent)
-            self._make_room(size, keep=path)
+            make_room(self.folder, "*/pool.bin", self.limit - size, keep=path)
             with atomic_path(path) as temporary:
                 _write(temporary, rows())
         made = self._read(path, shape)
@@ -93,34 +89,6 @@ class PoolCache:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error):
             return None  # not whole: it is made again
         return pool
-
-    def _make_room(self, size: int, keep: Path) -> None:
-        """Remove the least recently used entries until `size` bytes more stay below the limit."""
-        entries = sorted(_entries(self.folder), key=lambda entry: entry[0])
-        total = sum(taken for _, taken, _ in entries)
-        for _, taken, path in entries:
-            if total + size <= self.limit:
-                return
-            if path != keep:
-                with suppress(OSError):  # in use on Windows: it goes the next time
-                    path.unlink()
-                    total -= taken
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that "500MB", "20 GB" or "1000000" mean; raise `InputError` for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
-    if not match:
-        raise InputError(f"GLASSNET_CACHE_LIMIT is {text!r}, expected a size such as 500MB or 20GB")
-    return int(float(match[1]) * UNITS[match[2].upper()])
-
-
-def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Yield when each entry was last used, its bytes and its path."""
-    for path in folder.glob("*/pool.bin"):
-        with suppress(FileNotFoundError):  # another process was faster
-            status = path.stat()
-            yield status.st_mtime, status.st_size, path
 
 
 def _write(path: Path, rows: Rows) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from glassnet.data.batches import evaluation_batches
 from glassnet.data.pictures import Pictures
 from glassnet.errors import InputError
-from glassnet.files import FolderLock, cache_folder, replace_durably, storage_errors, write_text
+from glassnet.files import FolderLock, cache_folder, cache_limit, make_room, replace_durably, storage_errors, write_text
 from glassnet.training.progress import Display
 
 Predictor = Callable[[Tensor], Tensor]
@@ -41,10 +42,13 @@ def features(
         hashlib.sha256(items.tobytes()).hexdigest(),
     ]
     folder = cache_folder("features", hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32])
+    path = folder / "features.npy"
     with FolderLock(folder, wait=3600.0 * 24):
-        if not (folder / "features.npy").exists():
+        if not path.exists():
             _compute(predictor, pictures, items, folder, display)
-        return np.asarray(np.load(folder / "features.npy", mmap_mode="r"))
+            make_room(folder.parent, "*/features.npy", cache_limit(), keep=path)
+        os.utime(path)  # the least recently used features are the first to go
+        return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _compute(

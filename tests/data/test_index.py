@@ -114,6 +114,7 @@ class TestAFolderPerClass:
     def test_a_split_is_written_down(self, tmp_path: Path) -> None:
         index = scan(make_folder(tmp_path, {"cat": 20, "dog": 20}))
         places = [index.where(item) for item in range(len(index))]
+        assert index.places() == places
         write_split_csv(tmp_path / "split.csv", places, [index.classes[label] for label in index.labels], index.splits)
         assert list(read_split_csv(tmp_path / "split.csv").values()) == [SPLITS[split] for split in index.splits]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from glassnet.data.index import Index
+from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.preprocess import Preprocess
 from glassnet.training import choose as choose_module
@@ -103,3 +104,9 @@ def test_statistics_are_those_of_the_training_pictures() -> None:
     np.testing.assert_allclose(found.std, scaled.std((0, 1, 2)), atol=1e-5)
     flat = with_statistics(Preprocess(height=8, width=8), np.zeros_like(pool), items)
     assert min(flat.std) > 0
+
+
+def test_a_recipe_that_freezes_layers_needs_trained_ones() -> None:
+    with pytest.raises(InputError, match=r"recipe best never trains the first 3 stages.*resnet18 is fresh: add --pretr"):
+        choose(index(300), network="resnet18", recipe_name="best")
+    assert choose(index(300), network="resnet18", recipe_name="best", start_from="resnet18").recipe.frozen_stages == 3

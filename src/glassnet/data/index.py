@@ -80,6 +80,13 @@ class Index:
             return self.paths[item]
         return f"{self.name}[{item if self.numbers is None else self.numbers[item]}]"
 
+    def places(self) -> list[str]:
+        """Return the place of every item, in order, as `where` does."""
+        if self.paths is not None:
+            return list(self.paths)
+        numbers = range(len(self)) if self.numbers is None else self.numbers.tolist()
+        return [f"{self.name}[{number}]" for number in numbers]
+
     def source(self, item: int) -> Path | NDArray[np.uint8]:
         """Return what `Preprocess.intermediate` takes: the item's full path, or its (H, W, C) uint8 pixels."""
         if self.paths is not None:

@@ -184,10 +184,8 @@ def write_split_csv(path: Path, items: Sequence[str], labels: Sequence[str], spl
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "split"])
-    writer.writerows(
-        (printable(item), label, SPLITS[split])
-        for item, label, split in zip(items, labels, splits.tolist(), strict=True)
-    )
+    names = [SPLITS[split] for split in splits.tolist()]
+    writer.writerows(zip(map(printable, items), labels, names, strict=True))
     write_text(path, text.getvalue())
 
 

@@ -73,9 +73,13 @@ def choose(
         chosen = chosen.replace(size=SCRATCH_SIZE)
     weights = " with ImageNet weights" if pretrained else ""
     reason = f"{name}{weights}, recipe {chosen.name}: {pictures}; {why}"
-    name, given = registry.resolve(
-        name, given
-    )  # a description's file is read once; the run and the card keep its words
+    if chosen.frozen_stages and not trained:
+        raise InputError(
+            f"recipe {chosen.name} never trains the first {chosen.frozen_stages} stages, so it has to start from "
+            f"trained weights; {name} is fresh: add --pretrained or --from, or take another recipe, such as standard"
+        )
+    # A description's file is read once; the run and the card keep its words.
+    name, given = registry.resolve(name, given)
     return Choice(network=name, arguments=given, recipe=chosen, pretrained=pretrained, reason=reason)
 
 

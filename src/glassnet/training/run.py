@@ -164,8 +164,8 @@ def create_run(path: Path, recipe: Recipe, index: Index, **facts: Any) -> Run:
     """
     check_output(path)
     new_folder(path)
-    places, labels = [index.where(item) for item in range(len(index))], [index.classes[k] for k in index.labels]
-    write_split_csv(path / "split.csv", places, labels, index.splits)
+    labels = [index.classes[label] for label in index.labels.tolist()]
+    write_split_csv(path / "split.csv", index.places(), labels, index.splits)
     write_problems_csv(path / "problems.csv", index.problems)
     recipe.save(path / "recipe.toml")
     created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -208,7 +208,7 @@ def inspection(found: Inspection, *, depth: int | None = None, full: bool = Fals
     if json:
         dump(found.to_dict())
         return
-    from glassnet.nn.alternatives import sentences
+    from glassnet.nn.trace.alternatives import sentences
 
     traced, say = found.trace, console()
     size = " x ".join(map(str, traced.input_shape))
@@ -224,7 +224,7 @@ def inspection(found: Inspection, *, depth: int | None = None, full: bool = Fals
 
 def layer_table(listed: Sequence[Row], total: int) -> Table:
     """Return the table of the rows of a trace; shares are of `total` multiply-adds, the longest bar is the largest."""
-    from glassnet.nn.alternatives import short
+    from glassnet.nn.trace.alternatives import short
 
     levels = [row.level for row in listed] + [0]
     leaves = [row for row, below in zip(listed, levels[1:], strict=True) if below <= row.level]

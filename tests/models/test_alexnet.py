@@ -8,7 +8,7 @@ from torch import nn
 
 from glassnet.models.registry import Classifier, create
 from glassnet.nn.arithmetic import conv_multiply_adds, conv_parameters, linear_parameters
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 from glassnet.nn.trace import Trace, trace
 
 NAMES = ("alexnet", "alexnet_2012", "zfnet")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from glassnet.data import builtin
 from glassnet.models.network import Network
 from glassnet.models.registry import create, default_preprocess
-from glassnet.nn.activations import ScaledTanh
-from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
+from glassnet.nn.layers.activations import ScaledTanh
+from glassnet.nn.layers.lenet import PartialConv2d, TrainablePool
 from glassnet.nn.trace import Trace, trace
 
 

@@ -14,7 +14,7 @@ from glassnet.errors import InputError, UnknownName
 from glassnet.models import registry
 from glassnet.models.registry import Classifier, create, default_preprocess, describe, entry, names, register
 from glassnet.nn.fuse import fold_batch_norm
-from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.layers.radial_basis import RadialBasisOutput
 from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
 

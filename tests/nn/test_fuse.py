@@ -7,9 +7,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from glassnet.nn.convolution import Conv2d
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.layers import Conv2dSame, ConvNormAct
+from glassnet.nn.layers.convolution import Conv2d
 
 
 def with_statistics(module: nn.Module) -> nn.Module:

@@ -21,7 +21,7 @@ from collections import OrderedDict
 from torch import nn
 
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 
 _BIASED = tuple(f"body.{stage}." for stage in ("conv2", "conv4", "conv5", "dense6", "dense7"))
 

@@ -18,8 +18,8 @@ from typing import Any
 from torch import nn
 
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.inception import DoubleInception, ReducingInception
 from glassnet.nn.layers import ConvNormAct, GlobalAveragePool
+from glassnet.nn.layers.inception import DoubleInception, ReducingInception
 
 # 1x1, (reduction, 3x3), (reduction, double 3x3), pooling, projection; the modules that halve the maps: the middle two
 MODULES: dict[str, tuple[Any, ...]] = {

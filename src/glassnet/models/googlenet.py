@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from glassnet.models.auxiliary import AuxiliaryClassifier
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.inception import ConvAct, Inception, Layer
 from glassnet.nn.layers import ConvNormAct, GlobalAveragePool
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.inception import ConvAct, Inception, Layer
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 from glassnet.preprocess import Preprocess
 
 PAPER = "Szegedy et al. 2014, Going deeper with convolutions, arXiv:1409.4842"

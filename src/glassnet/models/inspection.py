@@ -13,9 +13,9 @@ from torch import nn
 from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.network import load_network
-from glassnet.nn.alternatives import Alternative, alternatives, sentences
-from glassnet.nn.memory import Memory, memory_of_network
 from glassnet.nn.trace import Layer, Trace, trace
+from glassnet.nn.trace.alternatives import Alternative, alternatives, sentences
+from glassnet.nn.trace.memory import Memory, memory_of_network
 
 
 @dataclass(frozen=True, kw_only=True)

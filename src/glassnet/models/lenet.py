@@ -19,10 +19,10 @@ from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.activations import ScaledTanh
-from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, TrainablePool
-from glassnet.nn.padding import padding_mode as torch_mode
-from glassnet.nn.radial_basis import CODE, RadialBasisOutput
+from glassnet.nn.layers.activations import ScaledTanh
+from glassnet.nn.layers.lenet import LENET5_C3, PartialConv2d, TrainablePool
+from glassnet.nn.layers.padding import padding_mode as torch_mode
+from glassnet.nn.layers.radial_basis import CODE, RadialBasisOutput
 from glassnet.preprocess import Preprocess
 
 PAPER = "LeCun et al. 1998, Gradient-based learning applied to document recognition"

@@ -20,7 +20,7 @@ from glassnet.errors import InputError
 from glassnet.models.registry import register
 from glassnet.models.resnet import CIFAR_32
 from glassnet.models.score_maps import ScoreMapClassifier
-from glassnet.nn.blocks import MlpConv
+from glassnet.nn.layers.blocks import MlpConv
 
 PAPER = "Lin, Chen, Yan 2013, Network in network, arXiv:1312.4400"
 

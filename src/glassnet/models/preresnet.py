@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from glassnet.models.registry import Classifier, register
 from glassnet.models.resnet import CIFAR_32, make_stem, preprocess_for
 from glassnet.nn.layers import ConvNormAct, GlobalAveragePool
-from glassnet.nn.shortcuts import make_shortcut
+from glassnet.nn.layers.shortcuts import make_shortcut
 from glassnet.preprocess import Preprocess
 
 PAPER = "He et al. 2016, Identity mappings in deep residual networks, arXiv:1603.05027"

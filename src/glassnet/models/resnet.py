@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from glassnet.errors import UnknownName
 from glassnet.models.registry import IMAGENET_224, Classifier, register
 from glassnet.nn.layers import ConvNormAct, GlobalAveragePool
-from glassnet.nn.shortcuts import make_shortcut
+from glassnet.nn.layers.shortcuts import make_shortcut
 from glassnet.preprocess import Preprocess
 
 PAPER = "He et al. 2015, Deep residual learning for image recognition, arXiv:1512.03385"

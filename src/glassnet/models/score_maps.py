@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.registry import Classifier
-from glassnet.nn.blocks import PointwiseLinear
 from glassnet.nn.layers import GlobalAveragePool
+from glassnet.nn.layers.blocks import PointwiseLinear
 
 
 class ScoreMapClassifier(Classifier):

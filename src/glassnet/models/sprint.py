@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.convolution import Conv2d
 from glassnet.nn.layers import ConvNormAct, GlobalMaxPool
+from glassnet.nn.layers.convolution import Conv2d
 from glassnet.preprocess import Preprocess
 
 PAPER = "after Jordan 2024, 94% on CIFAR-10 in 3.29 seconds on a single GPU, arXiv:2404.00498"

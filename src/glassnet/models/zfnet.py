@@ -17,7 +17,7 @@ from collections import OrderedDict
 from torch import nn
 
 from glassnet.models.registry import Classifier, register
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Sequential:

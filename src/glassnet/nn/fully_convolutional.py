@@ -18,8 +18,8 @@ from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.nn.layers import GlobalAveragePool, GlobalMaxPool
-from glassnet.nn.nodes import function_of
 from glassnet.nn.trace import graph_of, on_meta, walk
+from glassnet.nn.trace.nodes import function_of
 
 Shape = tuple[int, ...]
 

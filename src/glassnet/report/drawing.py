@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from glassnet.nn.alternatives import short
 from glassnet.nn.trace import Shape, Trace
+from glassnet.nn.trace.alternatives import short
 from glassnet.report.slabs import Slab, Stage, stages
 
 TALLEST, THICKEST = 200.0, 36.0  # pixels of the highest map, and of that with the most channels

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from glassnet.errors import InputError
 from glassnet.models.described.language import BLOCKS, KEYS, NORMS, keys_of, kind_of
 from glassnet.models.described.network import described
-from glassnet.nn.activations import ACTIVATIONS
 from glassnet.nn.initialise import INITIALISERS
-from glassnet.nn.padded import MODES
+from glassnet.nn.layers.activations import ACTIVATIONS
+from glassnet.nn.layers.padded import MODES
 
 GOOD: list[dict[str, Any]] = [
     {"conv": 4, "norm": "batch", "activation": {"type": "elu", "alpha": 0.5}},

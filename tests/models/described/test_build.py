@@ -124,7 +124,7 @@ def test_numbers_of_the_textbooks() -> None:
     assert traced(wide, pool, size=(28, 28, 192)).multiply_adds - 32 * 5 == 120_422_400
     assert traced(thin, wide, pool, size=(28, 28, 192)).multiply_adds - 32 * 5 == 12_443_648
     mixed = traced({"block": "inception", "widths": [64, [96, 128], [16, 32], 32]}, pool, size=(28, 28, 192))
-    assert mixed["cat"].output_shape == (256, 28, 28)
+    assert next(layer for layer in mixed if layer.kind == "cat").output_shape == (256, 28, 28)
     assert mixed.parameters - (256 * 5 + 5) == 163_696  # GoogLeNet's inception (3a)
 
 

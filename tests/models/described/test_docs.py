@@ -10,9 +10,9 @@ import torch
 
 from glassnet.models.described import read
 from glassnet.models.described.language import BLOCKS, KEYS, KINDS, NORMS
-from glassnet.nn.activations import ACTIVATIONS
 from glassnet.nn.initialise import INITIALISERS
-from glassnet.nn.padded import MODES
+from glassnet.nn.layers.activations import ACTIVATIONS
+from glassnet.nn.layers.padded import MODES
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "networks-in-toml.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

@@ -25,12 +25,12 @@ from glassnet.models.described.language import (
 from glassnet.models.described.lines import Path
 from glassnet.models.described.norms import NORMS, Shape, shifts
 from glassnet.models.described.windows import convolution, maps, pooling
-from glassnet.nn.activations import ACTIVATIONS
 from glassnet.nn.initialise import BIAS_INITIALISERS, INITIALISERS
-from glassnet.nn.join import Add, Concat
 from glassnet.nn.layers import GlobalAveragePool, GlobalMaxPool
+from glassnet.nn.layers.activations import ACTIVATIONS
+from glassnet.nn.layers.join import Add, Concat
+from glassnet.nn.layers.shortcuts import PaddedShortcut
 from glassnet.nn.regularise import ActivityPenalty, regularise
-from glassnet.nn.shortcuts import PaddedShortcut
 
 Options = Mapping[str, Any]
 Built = tuple[nn.Module, Shape]

@@ -15,9 +15,9 @@ from glassnet.errors import InputError, nearest
 from glassnet.models.described.blocks import BLOCKS, parameters
 from glassnet.models.described.lines import Path
 from glassnet.models.described.norms import NORMS
-from glassnet.nn.activations import ACTIVATIONS
 from glassnet.nn.initialise import BIAS_INITIALISERS, INITIALISERS
-from glassnet.nn.padded import MODES
+from glassnet.nn.layers.activations import ACTIVATIONS
+from glassnet.nn.layers.padded import MODES
 
 LARGEST = 65_536  # of a width, a picture's side: beyond it a number is a slip
 HUGE = 1e9  # of any other number

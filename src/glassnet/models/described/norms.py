@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from glassnet.errors import InputError
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 
 Shape = tuple[int, ...]
 """Of one picture: (C, H, W) for maps, (D,) for vectors."""

@@ -10,7 +10,7 @@ from glassnet.errors import InputError
 from glassnet.models.described.norms import Shape
 from glassnet.nn.arithmetic import output_size, padding_sides
 from glassnet.nn.layers import Conv2dSame
-from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d, Pair, Sides
+from glassnet.nn.layers.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d, Pair, Sides
 
 
 def as_pair(value: Any) -> Pair:

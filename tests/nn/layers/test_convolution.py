@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glassnet.nn import convolution
-from glassnet.nn.convolution import Conv2d, depthwise
+from glassnet.nn.layers import convolution
+from glassnet.nn.layers.convolution import Conv2d, depthwise
 
 
 @pytest.fixture

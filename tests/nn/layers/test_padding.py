@@ -9,7 +9,7 @@ from torch import nn
 
 from glassnet.errors import UnknownName
 from glassnet.nn.layers import Conv2dSame, ConvNormAct
-from glassnet.nn.padding import padding_mode
+from glassnet.nn.layers.padding import padding_mode
 
 ROW = torch.tensor([1.0, 2.0, 3.0])[None, None, None]
 

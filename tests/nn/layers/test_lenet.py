@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from glassnet.errors import InputError
-from glassnet.nn.activations import ScaledTanh
-from glassnet.nn.lenet_layers import LENET5_C3, PartialConv2d, TrainablePool
+from glassnet.nn.layers.activations import ScaledTanh
+from glassnet.nn.layers.lenet import LENET5_C3, PartialConv2d, TrainablePool
 from glassnet.nn.trace import trace
 
 

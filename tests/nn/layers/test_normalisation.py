@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from glassnet.errors import InputError
-from glassnet.nn.normalisation import LocalResponseNorm
+from glassnet.nn.layers.normalisation import LocalResponseNorm
 
 
 def test_by_hand() -> None:

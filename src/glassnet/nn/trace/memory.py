@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from glassnet.errors import InputError
-from glassnet.nn.trace import Trace, on_meta
+from glassnet.nn.trace.tracing import Trace, on_meta
 
 OPTIMISER_STATE = {"sgd": 1, "adam": 2}
 """Numbers that an optimiser keeps for each trained one: SGD its momentum; Adam (and AdamW) two running means."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from glassnet.models import create
-from glassnet.nn.memory import memory_of_network, saved_activations
 from glassnet.nn.trace import trace
+from glassnet.nn.trace.memory import memory_of_network, saved_activations
 
 
 def a_net() -> nn.Module:

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from glassnet.nn.activations import ScaledTanh
 from glassnet.nn.arithmetic import same_padding
-from glassnet.nn.blocks import PointwiseLinear
-from glassnet.nn.convolution import Conv2d
-from glassnet.nn.filters import FixedFilter
 from glassnet.nn.layers import LEAVES, Conv2dSame, ConvNormAct, GlobalAveragePool, GlobalMaxPool
-from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
-from glassnet.nn.normalisation import LocalResponseNorm
-from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
-from glassnet.nn.radial_basis import RadialBasisOutput
+from glassnet.nn.layers.activations import ScaledTanh
+from glassnet.nn.layers.blocks import PointwiseLinear
+from glassnet.nn.layers.convolution import Conv2d
+from glassnet.nn.layers.filters import FixedFilter
+from glassnet.nn.layers.lenet import PartialConv2d, TrainablePool
+from glassnet.nn.layers.normalisation import LocalResponseNorm
+from glassnet.nn.layers.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from glassnet.nn.layers.radial_basis import RadialBasisOutput
 from glassnet.nn.regularise import ActivityPenalty
 from glassnet.nn.trace import trace
 

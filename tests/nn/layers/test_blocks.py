@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from glassnet.nn.blocks import MlpConv, PointwiseLinear, SeparableConv2d
+from glassnet.nn.layers.blocks import MlpConv, PointwiseLinear, SeparableConv2d
 from glassnet.nn.trace import trace
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from glassnet.nn.arithmetic import ReceptiveField, adaptive_windows
-from glassnet.nn.windows import Window
+from glassnet.nn.trace.windows import Window
 
 Shape = tuple[int, ...]
 Fields = tuple[ReceptiveField, ReceptiveField]

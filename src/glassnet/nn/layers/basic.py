@@ -9,17 +9,9 @@ import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glassnet.nn.activations import ScaledTanh
 from glassnet.nn.arithmetic import same_padding
-from glassnet.nn.blocks import PointwiseLinear
-from glassnet.nn.convolution import Conv2d, computes_bfloat16, depthwise, is_depthwise
-from glassnet.nn.filters import FixedFilter
-from glassnet.nn.lenet_layers import PartialConv2d, TrainablePool
-from glassnet.nn.normalisation import LocalResponseNorm
-from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
-from glassnet.nn.padding import padding_mode as torch_mode
-from glassnet.nn.radial_basis import RadialBasisOutput
-from glassnet.nn.regularise import ActivityPenalty
+from glassnet.nn.layers.convolution import Conv2d, computes_bfloat16, depthwise, is_depthwise
+from glassnet.nn.layers.padding import padding_mode as torch_mode
 
 
 def conv2d_same(
@@ -135,23 +127,3 @@ class GlobalMaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Take the maximum of `x` over H and W."""
         return x.amax((2, 3))
-
-
-LEAVES: tuple[type[nn.Module], ...] = (
-    ActivityPenalty,
-    Conv2d,
-    Conv2dSame,
-    FixedFilter,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    LocalResponseNorm,
-    PaddedAvgPool2d,
-    PaddedConv2d,
-    PaddedMaxPool2d,
-    PartialConv2d,
-    PointwiseLinear,
-    RadialBasisOutput,
-    ScaledTanh,
-    TrainablePool,
-)
-"""Modules of ours that a trace shows as one layer."""

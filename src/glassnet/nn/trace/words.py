@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from glassnet.nn.windows import Window, window_of
+from glassnet.nn.trace.windows import Window, window_of
 
 LONGEST = 72  # letters that a layer we know nothing about may say of itself
 

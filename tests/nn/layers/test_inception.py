@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from glassnet.errors import UnknownName
-from glassnet.nn.inception import Branches, DoubleInception, Inception, NaiveInception, ReducingInception
 from glassnet.nn.layers import ConvNormAct
+from glassnet.nn.layers.inception import Branches, DoubleInception, Inception, NaiveInception, ReducingInception
 from glassnet.nn.trace import trace
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from glassnet.errors import InputError
-from glassnet.nn.radial_basis import CODE, RadialBasisOutput, digit_codes, random_codes
+from glassnet.nn.layers.radial_basis import CODE, RadialBasisOutput, digit_codes, random_codes
 
 
 def differing(codes: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from glassnet.nn.activations import ACTIVATIONS, ScaledTanh
-from glassnet.nn.join import Add, Concat
-from glassnet.nn.normalisation import LocalResponseNorm
-from glassnet.nn.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
-from glassnet.nn.shortcuts import PaddedShortcut
+from glassnet.nn.layers.activations import ACTIVATIONS, ScaledTanh
+from glassnet.nn.layers.join import Add, Concat
+from glassnet.nn.layers.normalisation import LocalResponseNorm
+from glassnet.nn.layers.padded import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from glassnet.nn.layers.shortcuts import PaddedShortcut
 
 
 def test_local_response_norm_by_the_papers_formula() -> None:

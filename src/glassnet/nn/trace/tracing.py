@@ -17,12 +17,12 @@ import torch.fx
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.nn.costs import multiply_adds
-from glassnet.nn.fields import AT_THE_PICTURE, Call, Fields, fields_of, positions
 from glassnet.nn.fuse import layer_graph
-from glassnet.nn.nodes import all_reads, constants, function_of, memory_of, peak_memory, sources_of, weights_of
-from glassnet.nn.windows import Window, window_of, window_of_call
-from glassnet.nn.words import setting_of, setting_of_call
+from glassnet.nn.trace.costs import multiply_adds
+from glassnet.nn.trace.fields import AT_THE_PICTURE, Call, Fields, fields_of, positions
+from glassnet.nn.trace.nodes import all_reads, constants, function_of, memory_of, peak_memory, sources_of, weights_of
+from glassnet.nn.trace.windows import Window, window_of, window_of_call
+from glassnet.nn.trace.words import setting_of, setting_of_call
 
 Shape = tuple[int, ...]
 

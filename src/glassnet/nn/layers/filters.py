@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from glassnet.errors import InputError, UnknownName
-from glassnet.nn.padding import padding_mode
+from glassnet.nn.layers.padding import padding_mode
 
 Kernel = tuple[tuple[float, float, float], ...]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glassnet.nn.padding import padding_mode
+from glassnet.nn.layers.padding import padding_mode
 
 
 class SeparableConv2d(nn.Sequential):

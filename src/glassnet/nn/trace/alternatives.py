@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from glassnet.nn.arithmetic import conv_multiply_adds, linear_parameters
-from glassnet.nn.trace import Layer, Trace
+from glassnet.nn.trace.tracing import Layer, Trace
 
 SEPARABLE, BOTTLENECK, STACK, DENSE = "depthwise-separable", "bottleneck", "stack", "dense head"
 

@@ -12,7 +12,7 @@ from glassnet.errors import InputError
 from glassnet.nn import fuse
 from glassnet.nn.layers import Conv2dSame, ConvNormAct, GlobalAveragePool
 from glassnet.nn.trace import trace
-from glassnet.nn.words import setting_of
+from glassnet.nn.trace.words import setting_of
 
 
 class Residual(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from glassnet.nn.blocks import PointwiseLinear
+from glassnet.nn.layers.blocks import PointwiseLinear
 
 _PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "conv1d", "conv3d", "conv_transpose2d"}
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from glassnet.errors import UnknownName
-from glassnet.nn.shortcuts import PaddedShortcut, make_shortcut
+from glassnet.nn.layers.shortcuts import PaddedShortcut, make_shortcut
 from glassnet.nn.trace import trace
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from glassnet.errors import InputError, UnknownName
-from glassnet.nn.filters import FILTERS, FixedFilter, fill_with_filters_, filter_kernel
 from glassnet.nn.fuse import fold_batch_norm
+from glassnet.nn.layers.filters import FILTERS, FixedFilter, fill_with_filters_, filter_kernel
 from glassnet.nn.trace import trace
 
 EDGE = torch.tensor([10.0, 10, 10, 0, 0, 0]).repeat(6, 1)[None, None]  # bright on the left

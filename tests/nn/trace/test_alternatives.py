@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from glassnet.models import create
-from glassnet.nn.alternatives import Alternative, alternatives, sentences, short
 from glassnet.nn.layers import ConvNormAct
 from glassnet.nn.trace import trace
+from glassnet.nn.trace.alternatives import Alternative, alternatives, sentences, short
 
 
 def found(net: nn.Module, shape: tuple[int, int, int]) -> list[Alternative]:

@@ -108,8 +108,5 @@ def test_statistics_are_those_of_the_training_pictures() -> None:
 
 def test_a_recipe_that_freezes_layers_needs_trained_ones() -> None:
     with pytest.raises(InputError, match=r"recipe best never trains the first 3 stages.*resnet18 is fresh: add --pre"):
-    with pytest.raises(
-        InputError, match=r"recipe best never trains the first 3 stages.*resnet18 is fresh: add --pre"
-    ):
         choose(index(300), network="resnet18", recipe_name="best")
     assert choose(index(300), network="resnet18", recipe_name="best", start_from="resnet18").recipe.frozen_stages == 3

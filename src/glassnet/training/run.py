@@ -37,11 +37,14 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self.facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            facts = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
                 f"no run at {str(path)!r}: its run.json cannot be read ({error}); name a run's folder"
             ) from error
+        if not isinstance(facts, dict):
+            raise RunError(f"no run at {str(path)!r}: its run.json holds no table; name a run's folder")
+        self.facts: dict[str, Any] = facts
         if self.facts.get("format") != FORMAT:
             raise RunError(f"{str(path)!r} has run format {self.facts.get('format')!r}; this glassnet reads {FORMAT}")
 

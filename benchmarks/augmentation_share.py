@@ -3,9 +3,10 @@
 Run:  python benchmarks/augmentation_share.py [--seconds 6]
 
 Takes training steps with the product's own batches and loop, for each named recipe on the network and picture size that
-it is meant for, and counts the processor time spent in `Augment.apply` beside that of everything: gathering, augmenting,
-the preprocess, forward, backward, the optimiser. One thread, and processor time instead of the clock's, so that other
-work on the machine does not count. The pictures are noise and the weights are fresh: the arithmetic is the same.
+it is meant for, and counts the processor time spent in `Augment.apply` beside that of everything: gathering,
+augmenting, the preprocess, forward, backward, the optimiser. One thread, and processor time instead of the clock's, so
+that other work on the machine does not count. The pictures are noise and the weights are fresh: the arithmetic is the
+same.
 `transfer` computes features of unchanged pictures once, so it has no training steps and augments nothing.
 Writes benchmarks/results/augmentation_share.md.
 """
@@ -112,9 +113,10 @@ def measure(case: Case, seconds: float, folder: Path) -> tuple[float, str]:
     stream.close()
     share, counted = timed.seconds / took, steps - WARM_STEPS
     height, width = prepared.network.preprocess.height, prepared.network.preprocess.width
+    each, augmenting = 1000 * took / counted, 1000 * timed.seconds / counted
     row = (
         f"| {case.recipe} | {case.network} | {height} x {width} x {case.channels} | {job.batches.batch_size} | "
-        f"{plan.precision} | {counted} | {1000 * took / counted:.1f} | {1000 * timed.seconds / counted:.2f} | {share:.1%} |"
+        f"{plan.precision} | {counted} | {each:.1f} | {augmenting:.2f} | {share:.1%} |"
     )
     print(row, flush=True)
     return share, row

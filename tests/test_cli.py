@@ -243,6 +243,13 @@ BAD_CALLS = {
     "no such verb": (["trian"], "train"),
     "no such option": (["train", "PHOTOS", "--epoch", "3"], "--epochs"),
     "unknown networks": (["networks", "transformer"], "transformer"),
+    "nothing to train on": (["train"], "glassnet train --help"),
+    "two formats": (["predict", "RUN", "PHOTOS", "--json", "--format", "csv"], "choose one of them"),
+    "a word that is neither true nor false": (
+        ["train", "PHOTOS", "--network", "googlenet", "--arg", "auxiliary=False"],
+        "expected true or false",
+    ),
+    "no threads": (["resume", "RUN", "--threads", "0"], "threads is 0"),
 }
 
 

@@ -52,8 +52,8 @@ def budget_steps(
 ) -> int:
     """Return how many steps fit into `seconds` when one takes `step_seconds` and all validations `validations`.
 
-    A recipe's own number of `steps` is stretched at most `stretch` times, one that the user chose not at all (1). Raises `InputError` where not even ten
-    steps fit.
+    A recipe's own number of `steps` is stretched at most `stretch` times, one that the user chose not at all (1).
+    Raises `InputError` where not even ten steps fit.
     """
     fit = int((seconds * SAFETY - validations) / step_seconds)
     if fit < 10:

@@ -28,7 +28,7 @@ from glassnet.training.plan import MOST_EPOCHS, Plan
 from glassnet.training.prepare import Prepared, Settings, prepare, prepare_again
 from glassnet.training.probe import probe_first
 from glassnet.training.progress import Display
-from glassnet.training.run import Run, check_output, create_run, next_path
+from glassnet.training.run import Run, check_output, claim_next, create_run, next_path
 from glassnet.training.setup import make_job, make_learner, make_plan
 
 
@@ -104,6 +104,8 @@ def train(
             left = None if minutes is None else 60.0 * minutes - (time.perf_counter() - began)
             stretch = 1.0 if {"epochs", "steps"} & set(chosen) else MOST_EPOCHS
             plan = make_plan(prepared, team, seed=seed, seconds=left, stretch=stretch)
+        if output is None:
+            path = Path(team.share(str(claim_next(data)) if team.leads else ""))
         with writing(path, team):
             if team.leads:
                 facts = {"settings": asdict(settings), "decided": prepared.decided(), "machine": describe_machine()}

@@ -130,17 +130,23 @@ def main() -> int:
     set_threads(1)
     with tempfile.TemporaryDirectory() as name:
         measured = [measure(case, arguments.seconds, Path(name)) for case in CASES]
+    write([row for _, row in measured], arguments.seconds)
+    return int(max(share for share, _ in measured) > TARGET)
+
+
+def write(rows: list[str], seconds: float) -> None:
+    """Write the result."""
     machine = ", ".join(f"{key} {value}" for key, value in describe_machine().items())
     lines = [
         "# What augmentation costs",
         "",
         "Processor time of `Augment.apply` as a share of that of whole training steps, one thread, "
-        f"about {arguments.seconds:g} s a recipe, n = 1. Target: at most {TARGET:.0%}. "
+        f"about {seconds:g} s a recipe (at least {LEAST_STEPS} steps), n = 1. Target: at most {TARGET:.0%}. "
         "`transfer` augments nothing: its pictures pass the network once, unchanged.",
         "",
         "| recipe | network | pictures | batch | precision | steps | ms a step | ms augmenting | share |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(row for _, row in measured),
+        *rows,
         "| transfer | efficientnet_lite0 | 224 x 224 x 3 | | | 0 | | 0 | 0.0% |",
         "",
         f"Machine and versions: {machine}. {date.today()}.",
@@ -149,7 +155,6 @@ def main() -> int:
     ]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines))
-    return int(max(share for share, _ in measured) > TARGET)
 
 
 if __name__ == "__main__":

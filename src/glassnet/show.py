@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -160,22 +161,53 @@ SPLITS = ("train", "validation", "test")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:
-    """Print the registry: a row for each network."""
+    """Print the registry: a row for each network, oldest paper first, and the arguments that each family takes."""
     if json:
         dump(entries)
         return
+    ordered = sorted(entries, key=lambda entry: (year(entry["paper"]), entry["paper"], natural(entry["name"])))
     rows = [
         (
             entry["name"],
-            " x ".join(str(side) for side in entry["input_size"]),
+            "x".join(str(side) for side in entry["input_size"]),
             f"{entry['parameters'] / 1e6:.2f} M",
-            f"{entry['multiply_adds'] / 1e6:,.1f} M",
+            f"{entry['multiply_adds'] / 1e6:,.{0 if entry['multiply_adds'] >= 1e8 else 1}f} M",
             ", ".join(entry["sources"]),
-            entry["paper"].split(",")[0],
+            authors(entry["paper"]),
         )
-        for entry in entries
+        for entry in ordered
     ]
-    print_table(("network", "input", "parameters", "multiply-adds", "pretrained", "paper"), rows, left=(0, 1, 4, 5))
+    titles = ("network", "input", "parameters", "multiply-adds", "pretrained", "paper")
+    print_table(titles, rows, left=(0, 1, 4, 5), sections=[entry["paper"] for entry in ordered])
+    taking: dict[str, list[str]] = {}
+    for entry in ordered:
+        given = "  ".join(f"{name}={toml(value)}" for name, value in entry["arguments"].items())
+        taking.setdefault(given, []).append(entry["name"])
+    if any(taking):
+        console().print("[bold]--arg[/bold], with what it is if left out")
+    for given, names in taking.items():
+        if given:
+            console().print(f"  {escape(given)}   [dim]{', '.join(names)}[/dim]")
+
+
+def authors(paper: str) -> str:
+    """Return the beginning of a paper's line up to its year: "Simonyan, Zisserman 2014"."""
+    return paper[: match.end()] if (match := re.search(r"\b\d{4}\b", paper)) else paper
+
+
+def year(paper: str) -> str:
+    """Return the year in a paper's line."""
+    return authors(paper)[-4:]
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts resnet18 before resnet101."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def toml(value: Any) -> str:
+    """Return an argument's value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def weights(rows: Sequence[dict[str, Any]], *, json: bool) -> None:
@@ -252,13 +284,20 @@ def learning_rate(found: Finding, output: Path, *, json: bool) -> None:
     print(f"learning rate {found.suggestion:.3g}: the loss falls fastest there and is still safe; the plot is {output}")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:
-    """Print a table with the columns in `left` aligned left and the others right; cells are data, not markup."""
+def print_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), sections: Sequence[str] = ()
+) -> None:
+    """Print a table with the columns in `left` aligned left and the others right; cells are data, not markup.
+
+    sections: what each row belongs to; a line is left free between one and the next.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for number, title in enumerate(titles):
         table.add_column(title, justify="left" if number in left else "right", overflow="fold")
-    for row in rows:
+    for number, row in enumerate(rows):
         table.add_row(*(escape(printable(cell)) for cell in row))
+        if sections and sections[number : number + 1] != sections[number + 1 : number + 2]:
+            table.add_section()
     console().print(table)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from glassnet import cli
 from glassnet.models.network import Network
@@ -194,6 +195,24 @@ def test_networks_as_a_table_and_as_json(shell: Shell) -> None:
     assert (rows[0]["parameters"], rows[0]["multiply_adds"]) == (61_706, 416_520)
 
 
+def test_networks_fit_a_narrow_terminal_under_their_papers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glassnet import show, verbs
+
+    monkeypatch.setattr(show, "console", lambda: Console(width=80, highlight=False))
+    wanted = ("preresnet164_cifar", "resnet18", "resnet152", "vgg11", "googlenet", "efficientnet_lite0")
+    show.networks([verbs.network_row(name) for name in wanted], json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    named = [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in wanted]
+    assert named == ["vgg11", "googlenet", "resnet18", "resnet152", "preresnet164_cifar", "efficientnet_lite0"]
+    text = " ".join(" ".join(lines).split())
+    assert "Simonyan, Zisserman 2014, Very deep" in text
+    assert "--arg stem=imagenet shortcut=B (resnet18) --arg stem=imagenet shortcut=B stride_in=3x3 (resnet152)" in text
+    assert "--arg auxiliary=true dropout=0.4 parameters include those of the auxiliary heads" in text
+
+
 @pytest.mark.parametrize("verb", [("recipes",), ("data", "list")])
 def test_lists_also_come_as_json(shell: Shell, verb: tuple[str, ...]) -> None:
     table = shell(*verb)
@@ -239,6 +258,7 @@ BAD_CALLS = {
     "evaluate an untrained name": (["evaluate", "resnet18", "PHOTOS"], "learnt nothing yet"),
     "evaluate a strange split": (["evaluate", "RUN", "--split", "tset"], "test"),
     "top of zero": (["predict", "RUN", "PHOTOS", "--top", "0"], "top"),
+    "a folder without pictures": (["predict", "RUN", "EMPTY", "--output", "answers.csv"], "no picture in"),
     "no such picture": (["predict", "RUN", "nowhere.jpg"], "nowhere.jpg"),
     "no such verb": (["trian"], "train"),
     "no such option": (["train", "PHOTOS", "--epoch", "3"], "--epochs"),
@@ -259,12 +279,13 @@ def test_a_bad_call_gets_one_line_and_exit_code_2(
     run: Path,
     photos: Path,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     call: list[str],
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = {"PHOTOS": str(photos), "RUN": str(run)}
+    names = {"PHOTOS": str(photos), "RUN": str(run), "EMPTY": str(tmp_path_factory.mktemp("empty"))}
     answer = shell(*(names.get(word, word) for word in call))
     assert answer.code == 2, answer.err
     assert names.get(expected, expected) in answer.err

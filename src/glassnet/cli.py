@@ -382,7 +382,8 @@ def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} width=0.5")
+            example = {"--set": "learning_rate=0.1"}.get(option, "width=0.5")
+            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} {example}")
         try:
             values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

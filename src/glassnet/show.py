@@ -8,6 +8,8 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -161,43 +163,34 @@ SPLITS = ("train", "validation", "test")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:
-    """Print the registry: a row for each network, oldest paper first, and the arguments that each family takes."""
+    """Print the registry: under each paper, oldest first, its networks, and the arguments that they take."""
     if json:
         dump(entries)
         return
     ordered = sorted(entries, key=lambda entry: (year(entry["paper"]), entry["paper"], natural(entry["name"])))
-    rows = [
-        (
-            entry["name"],
-            "x".join(str(side) for side in entry["input_size"]),
-            f"{entry['parameters'] / 1e6:.2f} M",
-            f"{entry['multiply_adds'] / 1e6:,.{0 if entry['multiply_adds'] >= 1e8 else 1}f} M",
-            ", ".join(entry["sources"]),
-            authors(entry["paper"]),
-        )
-        for entry in ordered
-    ]
-    titles = ("network", "input", "parameters", "multiply-adds", "pretrained", "paper")
-    print_table(titles, rows, left=(0, 1, 4, 5), sections=[entry["paper"] for entry in ordered])
-    taking: dict[str, list[str]] = {}
-    for entry in ordered:
-        given = "  ".join(f"{name}={toml(value)}" for name, value in entry["arguments"].items())
-        taking.setdefault(given, []).append(entry["name"])
-    if any(taking):
-        console().print("[bold]--arg[/bold], with what it is if left out")
-    for given, names in taking.items():
-        if given:
-            console().print(f"  {escape(given)}   [dim]{', '.join(names)}[/dim]")
-
-
-def authors(paper: str) -> str:
-    """Return the beginning of a paper's line up to its year: "Simonyan, Zisserman 2014"."""
-    return paper[: match.end()] if (match := re.search(r"\b\d{4}\b", paper)) else paper
+    line = "  {:18}  {:>9}  {:>10}  {:>13}  {}"
+    console().print(f"[bold]{line.format('network', 'input', 'parameters', 'multiply-adds', 'pretrained')}[/bold]")
+    for paper, family in groupby(ordered, key=itemgetter("paper")):
+        console().print(f"\n{escape(paper)}")
+        taking: dict[str, list[str]] = {}
+        for entry in family:
+            size = "x".join(str(side) for side in entry["input_size"])
+            count, adds = entry["parameters"] / 1e6, entry["multiply_adds"] / 1e6
+            costs = f"{count:.2f} M", f"{adds:,.{0 if adds >= 100 else 1}f} M"
+            print(line.format(entry["name"], size, *costs, " ".join(entry["sources"])).rstrip())
+            given = " ".join(f"{name}={toml(value)}" for name, value in entry["arguments"].items())
+            taking.setdefault(given, []).append(entry["name"])
+        for given, names in taking.items():
+            whose = f" ({', '.join(names)})" if len(taking) > 1 else ""
+            if given:
+                console().print(f"  [dim]--arg {escape(given)}{whose}[/dim]")
+        if any("auxiliary=" in given for given in taking):
+            console().print("  [dim]parameters include those of the auxiliary heads, which only training uses[/dim]")
 
 
 def year(paper: str) -> str:
-    """Return the year in a paper's line."""
-    return authors(paper)[-4:]
+    """Return the year in a paper's line, as in "Simonyan, Zisserman 2014, Very deep ..."."""
+    return match[0] if (match := re.search(r"\b\d{4}\b", paper)) else ""
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -284,20 +277,13 @@ def learning_rate(found: Finding, output: Path, *, json: bool) -> None:
     print(f"learning rate {found.suggestion:.3g}: the loss falls fastest there and is still safe; the plot is {output}")
 
 
-def print_table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), sections: Sequence[str] = ()
-) -> None:
-    """Print a table with the columns in `left` aligned left and the others right; cells are data, not markup.
-
-    sections: what each row belongs to; a line is left free between one and the next.
-    """
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:
+    """Print a table with the columns in `left` aligned left and the others right; cells are data, not markup."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for number, title in enumerate(titles):
         table.add_column(title, justify="left" if number in left else "right", overflow="fold")
-    for number, row in enumerate(rows):
+    for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-        if sections and sections[number : number + 1] != sections[number + 1 : number + 2]:
-            table.add_section()
     console().print(table)
 
 

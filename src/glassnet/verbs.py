@@ -138,7 +138,7 @@ def predict(
     folder that of the file system. Hidden files and folders are left alone.
 
     Raises:
-        InputError: a path does not exist, or `top` or `batch_size` is below 1.
+        InputError: a path does not exist, `top` or `batch_size` is below 1, or the folders that are named hold nothing.
     """
     set_threads(threads)
     torch.manual_seed(seed)
@@ -148,7 +148,18 @@ def predict(
             if not os.path.lexists(path):
                 raise InputError(f"no picture or folder at {str(path)!r}; check the path")
     judged = load(network, pretrained=pretrained)
-    return judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
+    answers = judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
+    return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
+
+
+def at_least_one(answers: Iterator[Prediction], named: Sequence[str | Path]) -> Iterator[Prediction]:
+    """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
+    empty = True
+    for answer in answers:
+        empty = False
+        yield answer
+    if empty:
+        raise InputError(f"no picture in {', '.join(repr(str(path)) for path in named)}; check the path")
 
 
 def walk(paths: Iterable[str | Path]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,17 @@ def test_predict_makes_a_bad_file_a_row_and_leaves_with_1(
     assert "1 picture(s) could not be read" in answer.err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(60)
+def test_predict_does_not_wait_for_a_pipe(shell: Shell, run: Path, photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    answer = shell("predict", run, tmp_path, photos / "red" / "00.png", "--json")
+    assert answer.code == 1
+    first, second = (json.loads(line) for line in answer.out.splitlines())
+    assert "device, pipe or socket" in first["error"]
+    assert second["label"] == "red"
+
+
 def test_predict_writes_csv_to_a_file(shell: Shell, run: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.csv"
     answer = shell("predict", run, photos / "green", "--format", "csv", "--output", output)
@@ -254,6 +266,7 @@ BAD_CALLS = {
     "output exists": (["train", "PHOTOS", "--output", "RUN"], "RUN"),
     "read-only output": (["train", "PHOTOS", "--output", "/proc/run"], "/proc/run"),
     "group column of a folder": (["train", "PHOTOS", "--group-by", "patient"], "patient"),
+    "a plot that cannot be written": (["find-lr", "PHOTOS", "--output", "none/lr.png"], "none/lr.png"),
     "resume nothing": (["resume", "PHOTOS"], "run.json"),
     "evaluate an untrained name": (["evaluate", "resnet18", "PHOTOS"], "learnt nothing yet"),
     "evaluate a strange split": (["evaluate", "RUN", "--split", "tset"], "test"),

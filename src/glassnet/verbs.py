@@ -19,6 +19,7 @@ from glassnet.data.problems import write_problems_csv
 from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
+from glassnet.files import check_writable
 from glassnet.models import registry
 from glassnet.models.exchange import export_network, import_network
 from glassnet.models.layouts import LAYOUTS, layouts
@@ -199,6 +200,8 @@ def check_data(
     data: str | Path, *, output: str | Path | None = None, group_by: str | None = None, seed: int = 0
 ) -> Index:
     """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given."""
+    if output is not None:
+        check_writable(Path(output))
     found = scan(data, group_by=group_by, seed=seed)
     small = Preprocess(height=CHECK_SIZE, width=CHECK_SIZE, crop=1.0, channels=found.channels, decode="dct")
     checked = load_pictures(found, small, cache=False).index
@@ -307,6 +310,8 @@ def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **
 
     `choices` are those of `glassnet.training.find_lr.find_lr`: network, recipe, arguments, pretrained, device, ...
     """
+    if output is not None:
+        check_writable(Path(output))
     found = find_lr(data, **choices)
     if output is not None:
         found.plot(Path(output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from glassnet import cli
 from glassnet.models.network import Network
@@ -140,6 +142,17 @@ def test_predict_makes_a_bad_file_a_row_and_leaves_with_1(
     assert "1 picture(s) could not be read" in answer.err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(60)
+def test_predict_does_not_wait_for_a_pipe(shell: Shell, run: Path, photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    answer = shell("predict", run, tmp_path, photos / "red" / "00.png", "--json")
+    assert answer.code == 1
+    first, second = (json.loads(line) for line in answer.out.splitlines())
+    assert "device, pipe or socket" in first["error"]
+    assert second["label"] == "red"
+
+
 def test_predict_writes_csv_to_a_file(shell: Shell, run: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.csv"
     answer = shell("predict", run, photos / "green", "--format", "csv", "--output", output)
@@ -194,6 +207,24 @@ def test_networks_as_a_table_and_as_json(shell: Shell) -> None:
     assert (rows[0]["parameters"], rows[0]["multiply_adds"]) == (61_706, 416_520)
 
 
+def test_networks_fit_a_narrow_terminal_under_their_papers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glassnet import show, verbs
+
+    monkeypatch.setattr(show, "console", lambda: Console(width=80, highlight=False))
+    wanted = ("preresnet164_cifar", "resnet18", "resnet152", "vgg11", "googlenet", "efficientnet_lite0")
+    show.networks([verbs.network_row(name) for name in wanted], json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    named = [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in wanted]
+    assert named == ["vgg11", "googlenet", "resnet18", "resnet152", "preresnet164_cifar", "efficientnet_lite0"]
+    text = " ".join(" ".join(lines).split())
+    assert "Simonyan, Zisserman 2014, Very deep" in text
+    assert "--arg stem=imagenet shortcut=B (resnet18) --arg stem=imagenet shortcut=B stride_in=3x3 (resnet152)" in text
+    assert "--arg auxiliary=true dropout=0.4 parameters include those of the auxiliary heads" in text
+
+
 @pytest.mark.parametrize("verb", [("recipes",), ("data", "list")])
 def test_lists_also_come_as_json(shell: Shell, verb: tuple[str, ...]) -> None:
     table = shell(*verb)
@@ -235,14 +266,23 @@ BAD_CALLS = {
     "output exists": (["train", "PHOTOS", "--output", "RUN"], "RUN"),
     "read-only output": (["train", "PHOTOS", "--output", "/proc/run"], "/proc/run"),
     "group column of a folder": (["train", "PHOTOS", "--group-by", "patient"], "patient"),
+    "a plot that cannot be written": (["find-lr", "PHOTOS", "--output", "none/lr.png"], "none/lr.png"),
     "resume nothing": (["resume", "PHOTOS"], "run.json"),
     "evaluate an untrained name": (["evaluate", "resnet18", "PHOTOS"], "learnt nothing yet"),
     "evaluate a strange split": (["evaluate", "RUN", "--split", "tset"], "test"),
     "top of zero": (["predict", "RUN", "PHOTOS", "--top", "0"], "top"),
+    "a folder without pictures": (["predict", "RUN", "EMPTY", "--output", "answers.csv"], "no picture in"),
     "no such picture": (["predict", "RUN", "nowhere.jpg"], "nowhere.jpg"),
     "no such verb": (["trian"], "train"),
     "no such option": (["train", "PHOTOS", "--epoch", "3"], "--epochs"),
     "unknown networks": (["networks", "transformer"], "transformer"),
+    "nothing to train on": (["train"], "glassnet train --help"),
+    "two formats": (["predict", "RUN", "PHOTOS", "--json", "--format", "csv"], "choose one of them"),
+    "a word that is neither true nor false": (
+        ["train", "PHOTOS", "--network", "googlenet", "--arg", "auxiliary=False"],
+        "expected true or false",
+    ),
+    "no threads": (["resume", "RUN", "--threads", "0"], "threads is 0"),
 }
 
 
@@ -252,12 +292,13 @@ def test_a_bad_call_gets_one_line_and_exit_code_2(
     run: Path,
     photos: Path,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     call: list[str],
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = {"PHOTOS": str(photos), "RUN": str(run)}
+    names = {"PHOTOS": str(photos), "RUN": str(run), "EMPTY": str(tmp_path_factory.mktemp("empty"))}
     answer = shell(*(names.get(word, word) for word in call))
     assert answer.code == 2, answer.err
     assert names.get(expected, expected) in answer.err

@@ -42,6 +42,17 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    for name in ("old", "new"):
+        files.check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "old"
+    for target in (tmp_path / "none" / "x", tmp_path):
+        with pytest.raises(StorageError, match="cannot write"):
+            files.check_writable(target)
+
+
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_text(path, "first\r\n")

@@ -89,12 +89,16 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/DATA-1, -2, ...")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder; default: runs/DATA-1, -2, ...")
+    ] = None,
     pretrained: Pretrained = False,
     weights: Weights = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Fine-tune from this network file.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Plan the schedule into this many minutes.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Plan the schedule into this many minutes; with --epochs, at most so many.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training pictures.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe field: learning_rate=0.1")] = None,
     arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
     device: Device = "auto",
@@ -191,9 +195,9 @@ def predict(
         list[str], typer.Argument(help="Pictures and folders; - reads paths from stdin.", show_default=False)
     ],
     top: Annotated[int, typer.Option(help="How many classes to name for each picture.")] = 5,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    format: Annotated[Format | None, typer.Option(help="How to print; default: table.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")] = None,
     pretrained: Pretrained = False,
     weights: Weights = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored pictures.")] = False,
@@ -205,6 +209,9 @@ def predict(
     """Name what pictures show. A picture that cannot be read is a row with an error, and the exit code is 1."""
     from glassnet import show, verbs
 
+    if json and format not in (None, Format.json):
+        raise InputError(f"both --json and --format {format.value} are given; choose one of them")
+    form = Format.json if json else format or Format.table
     answers = verbs.predict(
         network,
         sys.stdin if pictures == ["-"] else pictures,
@@ -216,7 +223,7 @@ def predict(
         threads=threads,
         seed=seed,
     )
-    failed = show.predictions(answers, "json" if json else format.value, output)
+    failed = show.predictions(answers, form.value, output)
     if failed:
         print(f"{failed} picture(s) could not be read", file=sys.stderr)
         raise typer.Exit(1)
@@ -322,7 +329,9 @@ def find_lr(
 @data_app.command("check", epilog="Example: [bold]glassnet data check photos/ --output problems.csv[/bold]")
 def data_check(
     data: Data,
-    output: Annotated[Path | None, typer.Option(help="Also write the problems to this .csv file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write the problems to this .csv file.")
+    ] = None,
     group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
     seed: Seed = 0,
     json: Json = False,
@@ -411,7 +420,8 @@ def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} width=0.5")
+            example = {"--set": "learning_rate=0.1"}.get(option, "width=0.5")
+            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} {example}")
         try:
             values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -441,7 +451,8 @@ def main() -> NoReturn:
         if debug:
             raise
         if isinstance(error, usage_error):
-            fail(f"{error.format_message()} (see `glassnet --help`)", 2)  # type: ignore[attr-defined]
+            verb = error.ctx.command_path if getattr(error, "ctx", None) else "glassnet"  # type: ignore[attr-defined]
+            fail(f"{error.format_message()} (see `{verb} --help`)", 2)  # type: ignore[attr-defined]
         if isinstance(error, GlassnetError):
             fail(" ".join(str(error).split()), error.exit_code)
         fail(f"unexpected {type(error).__name__}: {error}; --debug shows where, and we would like to know", 2)

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from glassnet.errors import InputError, RunLocked, StorageError
+from glassnet.errors import InputError, PictureError, RunLocked, StorageError
 
 if sys.platform == "win32":
     import msvcrt
@@ -98,6 +98,26 @@ def atomic_path(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing to remove after success; after a failure, that failure is the one to report
             temporary.unlink()
+
+
+def open_regular(path: str) -> io.FileIO:
+    """Open a file for reading, but no pipe or device: opening a pipe would wait for a writer for ever."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    file = io.FileIO(os.open(path, flags))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise PictureError("it is a folder, device, pipe or socket, not a file", kind="unreadable")
+    return file
+
+
+class _Enough(Exception):  # noqa: N818 - says that nothing shall be written
+    pass
+
+
+def check_writable(target: Path) -> None:
+    """Raise the `StorageError` that `atomic_path(target)` would: before the work whose result goes there."""
+    with suppress(_Enough), atomic_path(target):
+        raise _Enough
 
 
 def replace_durably(source: Path, target: Path) -> None:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from glassnet.errors import InputError, PictureError, UnknownName
+from glassnet.files import open_regular
 
 if TYPE_CHECKING:
     import torch
@@ -333,9 +334,11 @@ def _open(source: Source, pixel_limit: int) -> Image.Image | npt.NDArray[Any]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"cannot read {path}: {error.strerror}", kind="unreadable") from error
+        with open_regular(str(path)) as file:
+            return file.readall()
+    except (OSError, PictureError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PictureError(f"cannot read {path}: {reason}", kind="unreadable") from error
 
 
 def _bytes_of_unread(image: Image.Image) -> bytes | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -162,22 +165,44 @@ SPLITS = ("train", "validation", "test")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:
-    """Print the registry: a row for each network."""
+    """Print the registry: under each paper, oldest first, its networks, and the arguments that they take."""
     if json:
         dump(entries)
         return
-    rows = [
-        (
-            entry["name"],
-            " x ".join(str(side) for side in entry["input_size"]),
-            f"{entry['parameters'] / 1e6:.2f} M",
-            f"{entry['multiply_adds'] / 1e6:,.1f} M",
-            ", ".join(entry["sources"]),
-            entry["paper"].split(",")[0],
-        )
-        for entry in entries
-    ]
-    print_table(("network", "input", "parameters", "multiply-adds", "pretrained", "paper"), rows, left=(0, 1, 4, 5))
+    ordered = sorted(entries, key=lambda entry: (year(entry["paper"]), entry["paper"], natural(entry["name"])))
+    line = "  {:18}  {:>9}  {:>10}  {:>13}  {}"
+    console().print(f"[bold]{line.format('network', 'input', 'parameters', 'multiply-adds', 'pretrained')}[/bold]")
+    for paper, family in groupby(ordered, key=itemgetter("paper")):
+        console().print(f"\n{escape(paper)}")
+        taking: dict[str, list[str]] = {}
+        for entry in family:
+            size = "x".join(str(side) for side in entry["input_size"])
+            count, adds = entry["parameters"] / 1e6, entry["multiply_adds"] / 1e6
+            costs = f"{count:.2f} M", f"{adds:,.{0 if adds >= 100 else 1}f} M"
+            print(line.format(entry["name"], size, *costs, " ".join(entry["sources"])).rstrip())
+            given = " ".join(f"{name}={toml(value)}" for name, value in entry["arguments"].items())
+            taking.setdefault(given, []).append(entry["name"])
+        for given, names in taking.items():
+            whose = f" ({', '.join(names)})" if len(taking) > 1 else ""
+            if given:
+                console().print(f"  [dim]--arg {escape(given)}{whose}[/dim]")
+        if any("auxiliary=" in given for given in taking):
+            console().print("  [dim]parameters include those of the auxiliary heads, which only training uses[/dim]")
+
+
+def year(paper: str) -> str:
+    """Return the year in a paper's line, as in "Simonyan, Zisserman 2014, Very deep ..."."""
+    return match[0] if (match := re.search(r"\b\d{4}\b", paper)) else ""
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts resnet18 before resnet101."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def toml(value: Any) -> str:
+    """Return an argument's value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def weights(rows: Sequence[dict[str, Any]], *, json: bool) -> None:

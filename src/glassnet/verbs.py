@@ -19,7 +19,7 @@ from glassnet.data.problems import write_problems_csv
 from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
-from glassnet.files import write_text
+from glassnet.files import check_writable, write_text
 from glassnet.models import registry
 from glassnet.models.exchange import export_network, import_network
 from glassnet.models.inspection import Inspection, inspect_network
@@ -141,7 +141,7 @@ def predict(
     folder that of the file system. Hidden files and folders are left alone.
 
     Raises:
-        InputError: a path does not exist, or `top` or `batch_size` is below 1.
+        InputError: a path does not exist, `top` or `batch_size` is below 1, or the folders that are named hold nothing.
     """
     set_threads(threads)
     torch.manual_seed(seed)
@@ -151,7 +151,18 @@ def predict(
             if not os.path.lexists(path):
                 raise InputError(f"no picture or folder at {str(path)!r}; check the path")
     judged = load(network, pretrained=pretrained)
-    return judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
+    answers = judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
+    return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
+
+
+def at_least_one(answers: Iterator[Prediction], named: Sequence[str | Path]) -> Iterator[Prediction]:
+    """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
+    empty = True
+    for answer in answers:
+        empty = False
+        yield answer
+    if empty:
+        raise InputError(f"no picture in {', '.join(repr(str(path)) for path in named)}; check the path")
 
 
 def walk(paths: Iterable[str | Path]) -> Iterator[str]:
@@ -191,6 +202,8 @@ def check_data(
     data: str | Path, *, output: str | Path | None = None, group_by: str | None = None, seed: int = 0
 ) -> Index:
     """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given."""
+    if output is not None:
+        check_writable(Path(output))
     found = scan(data, group_by=group_by, seed=seed)
     small = Preprocess(height=CHECK_SIZE, width=CHECK_SIZE, crop=1.0, channels=found.channels, decode="dct")
     checked = load_pictures(found, small, cache=False).index
@@ -327,6 +340,8 @@ def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **
 
     `choices` are those of `glassnet.training.find_lr.find_lr`: network, recipe, arguments, pretrained, device, ...
     """
+    if output is not None:
+        check_writable(Path(output))
     found = find_lr(data, **choices)
     if output is not None:
         found.plot(Path(output))

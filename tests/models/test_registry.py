@@ -209,7 +209,11 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         ("mobilenet_v2", {"width": -1}, "width is -1; expected 0.05 to 10"),
         ("mobilenet_v2", {"width": float("nan")}, "width is nan"),
         ("mobilenet_v2", {"dropout": 7}, "mobilenet_v2 cannot be built with dropout=7: dropout probability"),
-        ("vgg11", {"dropout": "much"}, "vgg11 cannot be built with dropout='much'"),
+        ("vgg11", {"dropout": "much"}, "vgg11's dropout is 'much'; expected a number"),
+        ("googlenet", {"auxiliary": "False"}, "googlenet's auxiliary is 'False'; expected true or false"),
+        ("googlenet", {"auxiliary": 0}, "auxiliary is 0; expected true or false"),
+        ("resnet18", {"shortcut": 2}, "resnet18's shortcut is 2; expected a word"),
+        ("lenet5", {"width": True}, "lenet5's width is True; expected a number"),
     ],
 )
 def test_a_wrong_argument_is_refused(name: str, arguments: dict[str, object], match: str) -> None:

@@ -217,3 +217,8 @@ def test_duration(seconds: float, text: str) -> None:
 )
 def test_value(item: object, text: str) -> None:
     assert page.value(item) == text
+
+
+def test_a_setting_is_not_rounded_to_another_one() -> None:
+    items = (0.9995, 0.0125, 0.1, 8.0, True, None, [0.5, 1.0])
+    assert [page.setting(item) for item in items] == ["0.9995", "0.0125", "0.1", "8", "yes", "–", "0.500, 1"]

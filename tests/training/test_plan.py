@@ -37,6 +37,7 @@ def test_when_it_validates() -> None:
 def test_a_budget_by_hand() -> None:
     assert budget_steps(1000, seconds=100, step_seconds=0.5, validations=12) == int((100 * SAFETY - 12) / 0.5)
     assert budget_steps(10, seconds=1e6, step_seconds=0.5, validations=0) == 10 * MOST_EPOCHS
+    assert budget_steps(10, seconds=1e6, step_seconds=0.5, validations=0, stretch=1) == 10
     with pytest.raises(InputError, match=r"0\.5 minutes are left for training, but a step takes 5 s"):
         budget_steps(1000, seconds=30, step_seconds=5.0, validations=0)
 

@@ -183,7 +183,7 @@ def test_balancing_helps_rare_classes(tiny: ModuleType, tmp_path: Path, balance:
 def test_minutes_decide_the_steps_once(small_data: Path, tmp_path: Path) -> None:
     planned = short(small_data, tmp_path / "run", epochs=3, minutes=0.2)
     plan = planned.facts["plan"]
-    assert 10 <= plan["steps"] <= 5 * 3 * plan["steps_per_epoch"]
+    assert 10 <= plan["steps"] <= 3 * plan["steps_per_epoch"], "epochs that are asked for are an upper bound"
     assert planned.metrics()[-1]["step"] == plan["steps"]
     with pytest.raises(InputError, match="minutes are left for training, but a step takes"):
         short(small_data, tmp_path / "none", minutes=1e-4)
@@ -267,6 +267,9 @@ def test_no_validation_pictures(tiny: ModuleType, tmp_path: Path, monkeypatch: p
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run at"):
         Run(tmp_path)
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(RunError, match="it holds no table"):
+        Run(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(RunError, match="run format 99"):
         Run(tmp_path)
@@ -278,6 +281,48 @@ def test_default_folders_are_numbered(tmp_path: Path) -> None:
         (tmp_path / "runs" / name).mkdir(parents=True)
     (tmp_path / "photos").mkdir()
     assert next_path(tmp_path / "photos", tmp_path / "runs").name == "photos-13"
+
+
+def test_trainings_that_start_together_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glassnet.training import run
+
+    first = run.claim_next("photos", tmp_path)
+    assert first == tmp_path / "photos-1"
+    late = iter([first, tmp_path / "photos-2"])  # what one reads that looks just before the other makes its folder
+    monkeypatch.setattr(run, "next_path", lambda *_: next(late))
+    assert run.claim_next("photos", tmp_path) == tmp_path / "photos-2"
+    assert (tmp_path / "photos-2").is_dir()
+
+
+@pytest.mark.parametrize(
+    "choices, error, message",
+    [
+        ({"network": "tinny"}, UnknownName, "nearest: tiny"),
+        ({"network": "mobilenet_v2", "arguments": {"width": "wide"}}, InputError, "width is 'wide'; expected a number"),
+        ({"network": "mobilenet_v2", "arguments": {"width": -1}}, InputError, "width is -1"),
+        ({"recipe": "quik"}, UnknownName, "nearest: quick"),
+        ({"overrides": {"learning_rat": 1}}, UnknownName, "nearest: learning_rate"),
+        ({"overrides": {"flip": "maybe"}}, InputError, "flip='maybe': expected a number"),
+    ],
+)
+def test_wrong_choices_are_said_before_the_data_are_scanned(
+    monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any], error: type[GlassnetError], message: str
+) -> None:
+    from glassnet.training import prepare
+
+    monkeypatch.setattr(prepare, "scan", lambda *_, **__: pytest.fail("the data were scanned"))
+    with pytest.raises(error, match=message):
+        prepare.prepare(prepare.Settings(data="photos", **choices))
+
+
+def test_epochs_count_in_place_of_a_recipes_fixed_steps() -> None:
+    from glassnet.training.prepare import overridden
+    from glassnet.training.recipes import recipe
+
+    assert (overridden(recipe("sprint"), {"epochs": 2}).steps, overridden(recipe("sprint"), {}).steps) == (0, 440)
+    assert overridden(recipe("sprint"), {"epochs": 2, "steps": 7}).steps == 7
 
 
 def test_the_memory_format_is_the_recipes(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from glassnet.data.folders import FORMAT_OF_SUFFIX, os_problem
 from glassnet.errors import PictureError
+from glassnet.files import open_regular
 from glassnet.preprocess import open_picture
 
 Progress = Callable[[int, int], None]
@@ -103,16 +104,6 @@ def probe_file(path: str, pixel_limit: int) -> Probe:
         return Probe(length, mtime, kind=problem.kind, reason=problem.reason)
     except ValueError as error:  # a name from a table may hold a zero byte, which no file's name can
         return Probe(kind="unreadable", reason=f"it cannot be opened: {error}")
-
-
-def open_regular(path: str) -> io.FileIO:
-    """Open a file for reading, but no pipe or device: opening a pipe would wait for a writer for ever."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    file = io.FileIO(os.open(path, flags))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise PictureError("it is a folder, device, pipe or socket, not a file", kind="unreadable")
-    return file
 
 
 def _header(data: bytes, file: io.FileIO, length: int, pixel_limit: int) -> tuple[int, int, int, str]:

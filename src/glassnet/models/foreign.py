@@ -171,7 +171,7 @@ def _check_kind(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(2)
     if not (start == b"PK" or start[:1] == b"\x80" or path.suffix == ".safetensors"):
-        raise NetworkFileError(f"{path}: is no file of weights; expected .pth, .safetensors or .npz")
+        raise NetworkFileError(f"{path} is no file of weights; expected .pth, .safetensors or .npz")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:

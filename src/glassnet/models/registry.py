@@ -262,6 +262,22 @@ def _check_arguments(found: Entry, arguments: Mapping[str, Any]) -> None:
             choices = f"it takes: {', '.join(known)}" if known else "it takes none"
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"{found.name} takes no argument {name!r}; {choices}{hint}")
+    for name, value in arguments.items():
+        expected = _expected(known[name], value)
+        if expected:
+            raise InputError(f"{found.name}'s {name} is {value!r}; expected {expected}")
+
+
+def _expected(default: Any, value: Any) -> str:
+    """Say what is expected where `value` is of another kind than `default`; "" where it will do.
+
+    Without this, the word "False" would count as true.
+    """
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        return "" if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    return "a word" if isinstance(default, str) and not isinstance(value, str) else ""
 
 
 def _positive(what: str, value: int) -> int:

@@ -36,6 +36,7 @@ def render(data: ReportData) -> str:
         "duration": duration,
         "printable": printable,
         "value": value,
+        "setting": setting,
         "megabytes": lambda count: f"{count / 1e6:,.0f} MB",
     }
     folder = files("glassnet.report")
@@ -157,8 +158,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def setting(item: Any) -> str:
+    """A setting as text: as `value`, but a number to six digits, so that an average of 0.9995 does not read 1.000."""
+    return f"{item:.6g}" if isinstance(item, float) else value(item)
+
+
 def value(item: Any) -> str:
-    """A setting or measure as text: three decimals at most for a share, "–" for nothing, words for truth."""
+    """A measure as text: three decimals at most for a share, "–" for nothing, words for truth."""
     if item is None or item == "":
         return "–"
     if isinstance(item, bool):

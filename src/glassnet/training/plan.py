@@ -47,11 +47,13 @@ def plan_steps(recipe: Recipe, steps_per_epoch: int) -> int:
     return recipe.steps or math.ceil(recipe.epochs * steps_per_epoch)
 
 
-def budget_steps(steps: int, seconds: float, step_seconds: float, validations: float) -> int:
+def budget_steps(
+    steps: int, seconds: float, step_seconds: float, validations: float, *, stretch: float = MOST_EPOCHS
+) -> int:
     """Return how many steps fit into `seconds` when one takes `step_seconds` and all validations `validations`.
 
-    A recipe's own number of `steps` is stretched at most `MOST_EPOCHS` times. Raises `InputError` where not even ten
-    steps fit.
+    A recipe's own number of `steps` is stretched at most `stretch` times, one that the user chose not at all (1).
+    Raises `InputError` where not even ten steps fit.
     """
     fit = int((seconds * SAFETY - validations) / step_seconds)
     if fit < 10:
@@ -59,7 +61,7 @@ def budget_steps(steps: int, seconds: float, step_seconds: float, validations: f
             f"{max(0.0, seconds) / 60:.2g} minutes are left for training, but a step takes {step_seconds:.2g} s; "
             "allow more minutes, or a smaller network, size or batch_size"
         )
-    return min(fit, math.ceil(steps * MOST_EPOCHS))
+    return min(fit, math.ceil(steps * stretch))
 
 
 def measure(step: Callable[[], None], seconds: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from glassnet.models.network import Network, load_network
 from glassnet.models.pretrained import trained_preprocess as pretrained_preprocess
 from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
-from glassnet.training.recipes import Recipe
+from glassnet.training.recipes import Recipe, recipe
 
 SAMPLE = 2048  # training pictures, evenly spaced, that a network with computed layers is shown
 
@@ -95,8 +96,7 @@ def prepare(settings: Settings) -> Prepared:
     Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
     """
     source = load_network(settings.start_from) if settings.start_from else None
-    if settings.network is not None:
-        registry.resolve(settings.network, settings.arguments)  # a mistake in a description is said before the scan
+    check_choices(settings)
     index = scan(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
     choice = choose(
         index,
@@ -107,7 +107,7 @@ def prepare(settings: Settings) -> Prepared:
         start_from=source.card.architecture if source else None,
         minutes=settings.minutes,
     )
-    choice = replace(choice, recipe=choice.recipe.replace(**settings.overrides))
+    choice = replace(choice, recipe=overridden(choice.recipe, settings.overrides))
     preprocess = input_preprocess(index, choice, trained_preprocess(index, choice, source))
     pictures = load_pictures(index, preprocess, strict=settings.strict)
     check_trainable(pictures.index)
@@ -116,6 +116,23 @@ def prepare(settings: Settings) -> Prepared:
         pictures = replace(pictures, preprocess=preprocess)
     network = build(choice, pictures, settings, source)
     return Prepared(pictures, network, choice, settings.start_from)
+
+
+def check_choices(settings: Settings) -> None:
+    """Raise for a wrong network, argument or recipe before the data are scanned, which may take minutes."""
+    overridden(recipe(settings.recipe) if settings.recipe is not None else Recipe(probe=True), settings.overrides)
+    if settings.network is not None:
+        name, arguments = registry.resolve(settings.network, settings.arguments)
+        preprocess = registry.default_preprocess(name, **arguments)
+        with torch.device("meta"):
+            registry.create(name, classes=registry.entry(name).classes, in_channels=preprocess.channels, **arguments)
+
+
+def overridden(chosen: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """Return `chosen` with `overrides`; epochs that are asked for count in place of a recipe's fixed steps."""
+    if "epochs" in overrides and chosen.steps and "steps" not in overrides:
+        chosen = chosen.replace(epochs=overrides["epochs"], steps=0)
+    return chosen.replace(**overrides)
 
 
 def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe) -> Prepared:

@@ -265,8 +265,12 @@ def recipe(name: str, **overrides: Any) -> Recipe:
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the recipe file {name!r} cannot be read: {error}") from error
-        return Recipe.from_toml(text).replace(**overrides)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"the recipe file {name!r} cannot be read: {reason}") from error
+        try:
+            return Recipe.from_toml(text).replace(**overrides)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
     if name not in _NAMED:
         raise UnknownName("recipe", name, _NAMED, hint=f"there are {', '.join(_NAMED)}, or a .toml file")
     return _NAMED[name]().replace(**overrides)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,11 +38,13 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self.facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            facts = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"no run at {str(path)!r}: its run.json cannot be read ({error}); name a run's folder"
-            ) from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise RunError(f"no run at {str(path)!r} (run.json: {reason}); name a run's folder") from error
+        if not isinstance(facts, dict):
+            raise RunError(f"no run at {str(path)!r} (run.json: it holds no table); name a run's folder")
+        self.facts: dict[str, Any] = facts
         if self.facts.get("format") != FORMAT:
             raise RunError(f"{str(path)!r} has run format {self.facts.get('format')!r}; this glassnet reads {FORMAT}")
 
@@ -182,6 +185,16 @@ def next_path(data: str | Path, parent: Path = Path("runs")) -> Path:
     pattern = re.compile(re.escape(name) + r"-(\d+)")
     found = (pattern.fullmatch(path.name) for path in parent.iterdir()) if parent.is_dir() else ()
     return parent / f"{name}-{1 + max((int(match[1]) for match in found if match), default=0)}"
+
+
+def claim_next(data: str | Path, parent: Path = Path("runs")) -> Path:
+    """Make the folder `next_path` at once and return it: of trainings that start together each gets its own."""
+    new_folder(parent)
+    while True:
+        path = next_path(data, parent)
+        with storage_errors(path), suppress(FileExistsError):
+            path.mkdir()
+            return path
 
 
 def is_run(path: str | Path) -> bool:

@@ -20,7 +20,7 @@ from glassnet.training.checkpoint import Learner
 from glassnet.training.distributed import Workers
 from glassnet.training.loop import DTYPES, Job, choose_what_trains, evaluating, gradient, take_step
 from glassnet.training.optimisers import build_optimisers, set_learning_rates
-from glassnet.training.plan import MEASURE_SHARE, Plan, budget_steps, measure, plan_steps
+from glassnet.training.plan import MEASURE_SHARE, MOST_EPOCHS, Plan, budget_steps, measure, plan_steps
 from glassnet.training.prepare import Prepared
 from glassnet.training.recipes import Recipe
 from glassnet.training.task import Classification, balancing_weights
@@ -127,8 +127,13 @@ def make_learner(prepared: Prepared, team: Workers, precision: str) -> Learner:
     )
 
 
-def make_plan(prepared: Prepared, team: Workers, *, seed: int, seconds: float | None) -> Plan:
-    """Decide the number of steps: the recipe's, or as many as fit into `seconds`, measured on a copy of the network."""
+def make_plan(
+    prepared: Prepared, team: Workers, *, seed: int, seconds: float | None, stretch: float = MOST_EPOCHS
+) -> Plan:
+    """Decide the number of steps: the recipe's, or as many as fit into `seconds`, measured on a copy of the network.
+
+    stretch: so many times the recipe's own number a budget may make of it at most.
+    """
     recipe = prepared.recipe
     batches = make_batches(prepared, team, seed)
     steps = plan_steps(recipe, batches.steps_per_epoch)
@@ -149,7 +154,7 @@ def make_plan(prepared: Prepared, team: Workers, *, seed: int, seconds: float | 
     step, validation = rehearse(prepared, plan, team, min(30.0, max(0.5, MEASURE_SHARE * seconds)))
     each = step + (validation / plan.validate_steps if plan.validate_steps else 0.0)
     left = seconds - (time.perf_counter() - begin)
-    fit = budget_steps(steps, left, each, 2 * validation)  # the last validation, and the temperature's
+    fit = budget_steps(steps, left, each, 2 * validation, stretch=stretch)  # the last validation, and the temperature's
     return replace(plan, steps=int(team.share(str(fit))))
 
 

@@ -24,11 +24,11 @@ from glassnet.training.features import Predictor
 from glassnet.training.finish import finish, keep
 from glassnet.training.guard import memory_advice
 from glassnet.training.loop import Job, fit
-from glassnet.training.plan import Plan
+from glassnet.training.plan import MOST_EPOCHS, Plan
 from glassnet.training.prepare import Prepared, Settings, prepare, prepare_again
 from glassnet.training.probe import probe_first
 from glassnet.training.progress import Display
-from glassnet.training.run import Run, check_output, create_run, next_path
+from glassnet.training.run import Run, check_output, claim_next, create_run, next_path
 from glassnet.training.setup import make_job, make_learner, make_plan
 
 
@@ -62,7 +62,7 @@ def train(
         output: the run's folder, new or empty; None makes runs/DATA-1, -2, ...
         pretrained: start from ImageNet weights: True for the best known, or the name of their source ("torchvision").
         start_from: fine-tune this network file (or run folder).
-        minutes: plan the number of steps so that everything ends within them.
+        minutes: plan the number of steps so that everything ends within them; beside epochs, at most so many.
         device: auto, cpu, cuda, mps. threads: of the CPU; None leaves torch's choice. seed: all randomness follows it.
         strict: stop at data problems instead of quarantining. group_by: a table's column that stays in one split.
         quiet: True shows nothing; None shows a live line in a terminal and a line per validation elsewhere.
@@ -102,7 +102,10 @@ def train(
         display.say(prepared.choice.reason)
         with memory_advice(prepared.recipe):
             left = None if minutes is None else 60.0 * minutes - (time.perf_counter() - began)
-            plan = make_plan(prepared, team, seed=seed, seconds=left)
+            stretch = 1.0 if {"epochs", "steps"} & set(chosen) else MOST_EPOCHS
+            plan = make_plan(prepared, team, seed=seed, seconds=left, stretch=stretch)
+        if output is None:
+            path = Path(team.share(str(claim_next(data)) if team.leads else ""))
         with writing(path, team):
             if team.leads:
                 facts = {"settings": asdict(settings), "decided": prepared.decided(), "machine": describe_machine()}
@@ -126,8 +129,11 @@ def resume(
     """
     run = Run(path)
     settings = Settings(**run.facts["settings"])
-    with workers(pick_device(device or settings.device)) as team, Display(quiet=quiet or not team.leads) as display:
-        set_threads(threads or run.facts["machine"]["threads"])
+    with (
+        workers(pick_device(settings.device if device is None else device)) as team,
+        Display(quiet=quiet or not team.leads) as display,
+    ):
+        set_threads(run.facts["machine"]["threads"] if threads is None else threads)
         reuse_memory()
         with writing(run.path, team):
             run = Run(path)  # what another process finished while we waited counts

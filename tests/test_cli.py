@@ -399,5 +399,13 @@ def test_every_verb_has_help_with_an_example(shell: Shell, verb: list[str]) -> N
     assert f"Example: glassnet {' '.join(verb)}" in " ".join(answer.out.split())
 
 
+@pytest.mark.parametrize("words", [[], ["data"], ["weights"]], ids=" ".join)
+def test_no_verb_prints_the_help_and_no_empty_error(shell: Shell, words: list[str]) -> None:
+    answer = shell(*words)
+    assert answer.code == 2
+    assert "Usage: glassnet" in " ".join((answer.out + answer.err).split())
+    assert "(see" not in answer.err
+
+
 def test_version(shell: Shell) -> None:
     assert shell("--version").out.startswith("glassnet 0.")

@@ -451,8 +451,11 @@ def main() -> NoReturn:
         if debug:
             raise
         if isinstance(error, usage_error):
+            message = error.format_message()  # type: ignore[attr-defined]
+            if not message:  # `glassnet data` alone: its help was printed, which says it all
+                sys.exit(2)
             verb = error.ctx.command_path if getattr(error, "ctx", None) else "glassnet"  # type: ignore[attr-defined]
-            fail(f"{error.format_message()} (see `{verb} --help`)", 2)  # type: ignore[attr-defined]
+            fail(f"{message} (see `{verb} --help`)", 2)
         if isinstance(error, GlassnetError):
             fail(" ".join(str(error).split()), error.exit_code)
         fail(f"unexpected {type(error).__name__}: {error}; --debug shows where, and we would like to know", 2)

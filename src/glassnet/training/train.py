@@ -7,6 +7,7 @@ looked at here.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -167,7 +168,7 @@ def carry_on(
             begin(run, prepared, learner, job, display, predictor)
             fit(learner, job, saver, display)
         except KeyboardInterrupt:
-            display.say(f"interrupted; go on with: glassnet resume {run.path}")
+            display.say(f"interrupted; go on with: glassnet resume {shlex.quote(str(run.path))}")
             raise
         finally:
             display.close()

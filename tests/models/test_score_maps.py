@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from glassnet.models import network as network_module
+from glassnet.models.foreign import Layout
 from glassnet.models.network import Network
-from glassnet.models.registry import create
+from glassnet.models.registry import create, default_preprocess
 from glassnet.models.score_maps import ScoreMapClassifier
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.trace import Trace, trace
@@ -121,13 +123,21 @@ def test_a_file_remembers_whether_the_scores_are_rectified(tmp_path: Path) -> No
 
 
 def test_trained_weights_with_a_new_head_say_so_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(name: str, *, classes: int, in_channels: int, **arguments: object) -> ScoreMapClassifier:
+    def trained(
+        name: str, *, classes: int, in_channels: int, pretrained: bool, **arguments: object
+    ) -> ScoreMapClassifier:  # noqa: ARG001
         network = build(name, classes=10, in_channels=in_channels, **arguments)
         network.replace_head(classes)
         return network
 
+    layout = Layout(name="other", network="nin_cifar", about="someone's", pairs=lambda _: ())
+    source = SimpleNamespace(layout=layout, origin="someone's weights")
+        layout=Layout(name="other", network="nin_cifar", about="someone's", pairs=lambda _: ()),
+        origin="someone's weights",
+    )
     monkeypatch.setattr(network_module, "load_pretrained", trained)
-    monkeypatch.setattr(network_module, "origin", lambda name: f"weights of {name}")
+    monkeypatch.setattr(network_module, "find_source", lambda name, asked: source)  # noqa: ARG005
+    monkeypatch.setattr(network_module, "trained_preprocess", lambda *_, **__: default_preprocess("nin_cifar"))
     network = Network.create("nin_cifar", ("a", "b"), pretrained=True, width=0.1)
     assert network.card.arguments == {"width": 0.1, "in_channels": 3, "rectify": False}
 

@@ -122,3 +122,10 @@ def test_the_receptive_field_is_where_a_gradient_arrives(k1: int, s1: int, k2: i
 def test_branches_that_meet_have_the_larger_field() -> None:
     narrow, wide = ReceptiveField().through(1), ReceptiveField().through(3, padding_before=1)
     assert narrow.join(wide) == wide.join(narrow) == wide
+
+
+def test_a_window_that_is_rounded_up_may_hang_over_the_edge() -> None:
+    assert output_size(2, 3, stride=2, ceil_mode=True) == 1  # as `nn.MaxPool2d(3, 2, ceil_mode=True)` gives
+    assert torch.nn.MaxPool2d(3, 2, ceil_mode=True)(torch.zeros(1, 1, 2, 2)).shape == (1, 1, 1, 1)
+    with pytest.raises(InputError, match="a kernel of 4 does not fit an input of 1"):
+        output_size(1, 4, stride=2, ceil_mode=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def test_the_least_recently_used_features_make_room(pictures: Pictures, monkeypa
     items, seen = pictures.index.select("train"), list[int]()
     for key in ("one", "two"):
         size = features(counted(seen), pictures, items, key=f"room {key}", display=QUIET).nbytes
+        time.sleep(0.02)  # files keep the time to a few milliseconds
     features(counted(seen), pictures, items, key="room one", display=QUIET)  # now "two" is the oldest
     monkeypatch.setenv("GLASSNET_CACHE_LIMIT", str(2 * (size + 128)))  # with NumPy's header: room for two
     features(counted(seen), pictures, items, key="room three", display=QUIET)

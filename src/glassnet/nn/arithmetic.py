@@ -36,15 +36,13 @@ def output_size(
     """
     before, after = padding_sides(size, kernel, stride, padding, dilation)
     span = size + before + after - dilation * (kernel - 1) - 1
-    if span < 0:
+    windows = -(-span // stride) + 1 if ceil_mode else span // stride + 1
+    if windows < 1 or (span < 0 and not ceil_mode):
         raise InputError(
             f"a kernel of {dilation * (kernel - 1) + 1} does not fit an input of {size} padded by {before} + {after}; "
             "use a larger picture or a smaller kernel"
         )
-    if not ceil_mode:
-        return span // stride + 1
-    windows = -(-span // stride) + 1
-    return windows - 1 if (windows - 1) * stride >= size + before else windows
+    return windows - 1 if ceil_mode and (windows - 1) * stride >= size + before else windows
 
 
 def padding_sides(size: int, kernel: int, stride: int = 1, padding: Padding = 0, dilation: int = 1) -> tuple[int, int]:

@@ -152,6 +152,8 @@ def inception(
     _expect(len(widths) == 4, widths, "[1x1, [reduce, 3x3], [reduce, 5x5], behind the pooling]")
     one, three, five, pooled = widths
     _expect(not isinstance(one, list) and not isinstance(pooled, list), widths, "a pair only for 3x3 and 5x5")
+    needed = [one, *(each for pair in (three, five) for each in (pair if isinstance(pair, list) else [pair]))]
+    _expect(min(needed) >= 1, widths, "at least 1 filter each; only the last may be 0")
     pool: Layers = [{"pool": "max", "kernel": 3, "stride": 1, "padding": 1}]
     branches = [
         [_pointwise(one, style)],

@@ -211,8 +211,15 @@ def weights(rows: Sequence[dict[str, Any]], *, json: bool) -> None:
         dump(rows)
         return
     here = {True: "on this machine", False: "to download or install", None: "import a file"}
-    cells = [(row["network"], row["layout"], row["about"], here[row["ready"]], row["where"] or "") for row in rows]
+    cells = [
+        (row["network"], row["layout"], row["about"], here[row["ready"]], last_part(row["where"] or "")) for row in rows
+    ]
     print_table(("network", "layout", "whose", "trained weights", "from"), cells, left=range(5))
+
+
+def last_part(where: str) -> str:
+    """Return the file's name of an address, and what is none as it is; --json has the whole."""
+    return where.rpartition("/")[2] if where.startswith("https://") else where
 
 
 def imported(network: Network, output: Path, *, json: bool) -> None:
@@ -371,7 +378,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: Sequ
     """Print a table with the columns in `left` aligned left and the others right; cells are data, not markup."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for number, title in enumerate(titles):
-        table.add_column(title, justify="left" if number in left else "right", overflow="fold")
+        table.add_column(title, justify="left" if number in left else "right", overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
     console().print(table)

@@ -17,7 +17,10 @@ from glassnet.models.inspection import find_subject, inspect_network
 from glassnet.report.drawing import draw
 from glassnet.report.layer_rows import rows
 
-DEEP = ("resnet34", "resnet50", "resnet101", "resnet152", "vgg13", "vgg19")  # these cost time and show nothing new
+# These cost time and show nothing new.
+DEEP = ("resnet34", "resnet50", "resnet101", "resnet152", "resnet32_", "resnet44_", "resnet56_", "resnet110_", "vgg13")
+DEEP += ("vgg11", "vgg19", "preresnet34", "preresnet50", "preresnet101", "preresnet152", "preresnet56_")
+DEEP += ("preresnet110_", "preresnet164_", "squeezenet1_0", "efficientnet_lite0")
 
 
 def sweep() -> list[Any]:

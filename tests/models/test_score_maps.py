@@ -125,16 +125,14 @@ def test_a_file_remembers_whether_the_scores_are_rectified(tmp_path: Path) -> No
 def test_trained_weights_with_a_new_head_say_so_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(
         name: str, *, classes: int, in_channels: int, pretrained: bool, **arguments: object
-    ) -> ScoreMapClassifier:  # noqa: ARG001
+    ) -> ScoreMapClassifier:
+        assert pretrained
         network = build(name, classes=10, in_channels=in_channels, **arguments)
         network.replace_head(classes)
         return network
 
     layout = Layout(name="other", network="nin_cifar", about="someone's", pairs=lambda _: ())
     source = SimpleNamespace(layout=layout, origin="someone's weights")
-        layout=Layout(name="other", network="nin_cifar", about="someone's", pairs=lambda _: ()),
-        origin="someone's weights",
-    )
     monkeypatch.setattr(network_module, "load_pretrained", trained)
     monkeypatch.setattr(network_module, "find_source", lambda name, asked: source)  # noqa: ARG005
     monkeypatch.setattr(network_module, "trained_preprocess", lambda *_, **__: default_preprocess("nin_cifar"))

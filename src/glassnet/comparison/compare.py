@@ -27,7 +27,7 @@ from glassnet.files import FolderLock, new_folder, remove_leftovers, write_text
 from glassnet.nn.device import describe_machine
 from glassnet.report.report import judge_run, run_pictures
 from glassnet.training.recipes import Recipe
-from glassnet.training.run import Run, next_path
+from glassnet.training.run import next_path
 from glassnet.training.train import absolute, resume, train
 
 FORMAT = 1
@@ -257,7 +257,7 @@ def _go_on(
         if seeds is not None:
             if seeds < comparison.settings["seeds"]:
                 raise InputError(
-                    f"{str(path)!r} has {comparison.settings['seeds']} seeds, and {seeds} were asked for; they only grow"
+                    f"there are {comparison.settings['seeds']} seeds in {str(path)!r}, and {seeds} are asked for; they only grow"
                 )
             comparison.settings["seeds"] = seeds
         for name, value in (("device", device), ("threads", threads)):
@@ -274,6 +274,7 @@ def _go_on(
                 say(_progress(found, total - len(comparison.todo), total, left))
         except KeyboardInterrupt:
             finished = total - len(comparison.todo)
+            comparison.write_results()
             say(f"interrupted, {finished} of {total} runs are finished; go on with: glassnet compare --resume {path}")
             raise
         comparison.save()
@@ -333,10 +334,8 @@ def _progress(found: Outcome, done: int, total: int, left: float) -> str:
     if found.failed:
         return f"[{done}/{total}] {found.option}, seed {found.seed}: {found.failed}"
     rest = f"; about {max(1, round(left / 60))} min to go" if left else ""
-    return (
-        f"[{done}/{total}] {found.option}, seed {found.seed}: validation {found.validation:.1%} in {found.seconds:.0f} s, "
-        f"{found.pictures_per_second:,.0f} pictures/s{rest}"
-    )
+    speed = f"{found.seconds:.0f} s, {found.pictures_per_second:,.0f} pictures/s"
+    return f"[{done}/{total}] {found.option}, seed {found.seed}: validation {found.validation:.1%} in {speed}{rest}"
 
 
 def _sayer(quiet: bool | None) -> Callable[[str], None]:

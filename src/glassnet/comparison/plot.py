@@ -7,6 +7,7 @@ its point, then wider rings, and takes the first that is free; from afar a hairl
 from __future__ import annotations
 
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +36,8 @@ SAME = 1.02  # costs within this factor are not worth a panel
 LOG_FROM = 3.0  # times from the least to the most cost: a logarithmic axis from there on
 STEP = 0.03  # of a panel's width between options of the same cost
 INK, RULE = "#24292f", "#d8dee4"
-LONGEST = 32  # letters of a name
-RINGS = (7, 14, 24, 36, 50, 68)  # points between a mark and its name
+LONGEST, LINE = 48, 18  # letters of a name, and of a line of it
+RINGS = (7, 14, 24, 36, 50, 68, 90, 115)  # points between a mark and its name
 DIRECTIONS = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 2), (1, -2), (-1, 2), (-1, -2))
 _STYLE: Any = {"font.size": 9, "font.family": "sans-serif", "axes.linewidth": 0.8, "text.color": INK}
 
@@ -142,6 +143,7 @@ def _label(ax: Axes, x: float, row: Row, colour: str) -> Annotation:
     """Write an option's name at its point; `_place` moves it."""
     name = printable(row.name)
     name = name if len(name) <= LONGEST else name[: LONGEST - 3] + "..."
+    name = "\n".join(textwrap.wrap(name, LINE)) or name
     lead = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.7, "shrinkA": 1, "shrinkB": 4}
     text: Annotation = ax.annotate(
         name,
@@ -175,7 +177,7 @@ def _place(ax: Axes, texts: Sequence[Annotation]) -> None:
         tries = []
         for ring, distance in enumerate(RINGS):
             for turn, direction in enumerate(DIRECTIONS):
-                box = _try(ax, text, distance, direction)
+                box = _try(text, distance, direction)
                 outside = box.width * box.height - _overlap(box, frame)
                 covered = outside + sum(_overlap(box, other) for other in taken)
                 tries.append((round(covered, 1), ring, turn))
@@ -184,13 +186,13 @@ def _place(ax: Axes, texts: Sequence[Annotation]) -> None:
             if tries[-1][0] == 0:
                 break
         _, ring, turn = min(tries)
-        box = _try(ax, text, RINGS[ring], DIRECTIONS[turn])
+        box = _try(text, RINGS[ring], DIRECTIONS[turn])
         taken.append(box.padded(2))
         if ring == 0 and text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)
 
 
-def _try(ax: Axes, text: Annotation, distance: float, direction: tuple[int, int]) -> Bbox:
+def _try(text: Annotation, distance: float, direction: tuple[int, int]) -> Bbox:
     """Put a name `distance` points from its mark in `direction`; return the box of its letters, in pixels."""
     right, up = direction
     length = math.hypot(right, up)

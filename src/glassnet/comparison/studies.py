@@ -8,6 +8,7 @@ first layer, so that three seeds of five epochs on `fashion-mini` take minutes o
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ def load(name: str) -> Study:
     question, _, about = inspect.cleandoc(_MAKERS[name].__doc__ or "").partition("\n")
     line, pairs = _SHAPES[name]
     steps = [option.name for option in options]
-    pairs = tuple(zip(steps, steps[1:], strict=False)) if line else pairs
+    pairs = tuple(itertools.pairwise(steps)) if line else pairs
     return Study(name=name, question=question, about=about.strip(), options=tuple(options), pairs=pairs, line=line)
 
 

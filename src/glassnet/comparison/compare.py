@@ -256,9 +256,8 @@ def _go_on(
         comparison = Comparison(path)
         if seeds is not None:
             if seeds < comparison.settings["seeds"]:
-                raise InputError(
-                    f"there are {comparison.settings['seeds']} seeds in {str(path)!r}, and {seeds} are asked for; they only grow"
-                )
+                have = comparison.settings["seeds"]
+                raise InputError(f"{str(path)!r} has {have} seeds, and {seeds} are asked for; they only grow")
             comparison.settings["seeds"] = seeds
         for name, value in (("device", device), ("threads", threads)):
             comparison.settings[name] = value or comparison.settings[name]

@@ -81,8 +81,10 @@ def make_options(networks: Sequence[str], recipes: Sequence[str], overrides: Map
     `UnknownName`.
     """
     options = []
-    for network in networks or [None]:
-        for training in recipes or [None]:
+    every_network: list[str | None] = [*networks] or [None]
+    every_recipe: list[str | None] = [*recipes] or [None]
+    for network in every_network:
+        for training in every_recipe:
             parts = ([network] if len(networks) > 1 or not recipes else []) + ([training] if len(recipes) > 1 else [])
             name = " + ".join(_short(part) for part in parts if part) or _short(network or training or "chosen")
             options.append(_option(name, network, training, overrides))

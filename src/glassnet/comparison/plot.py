@@ -197,7 +197,7 @@ def _try(text: Annotation, distance: float, direction: tuple[int, int]) -> Bbox:
     right, up = direction
     length = math.hypot(right, up)
     text.set_position((distance * right / length, distance * up / length))
-    text.set_horizontalalignment({1: "left", 0: "center", -1: "right"}[right])
+    text.set_horizontalalignment("left" if right > 0 else "right" if right < 0 else "center")
     text.set_verticalalignment("center" if up == 0 else "bottom" if up > 0 else "top")
     return Text.get_window_extent(text)
 

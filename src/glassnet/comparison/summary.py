@@ -27,10 +27,10 @@ def summary(comparison: Comparison) -> str:
     title = study.question if study else f"Compared on {settings['data']}"
     parts = [f"# {title}", *([study.about] if study else [])]
     parts.append("\n".join(f"- {sentence}" for sentence in comparison.findings))
-    if comparison.rows:
-        best = best_of(comparison.rows)
+    if rows := comparison.rows:
+        best = best_of(rows)
         lines = ["| " + " | ".join(TITLES) + " |", "|---" + "|---:" * (len(TITLES) - 1) + "|"]
-        for row in comparison.rows:
+        for row in rows:
             each = [cell.replace("|", "\\|") for cell in cells(row)]
             lines.append("| " + " | ".join([f"**{each[0]}**" if row is best else each[0], *each[1:]]) + " |")
         parts += ["\n".join(lines), "![accuracy against cost](compare.png)"]

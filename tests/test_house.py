@@ -26,6 +26,7 @@ ORDER = [
     "evaluation",
     "training",
     "report",
+    "comparison",
     "verbs",
 ]
 ORDER += ["show", "cli"]
@@ -132,6 +133,7 @@ def test_the_public_surface() -> None:
         "Recipe",
         "Run",
         "check_data",
+        "compare",
         "evaluate",
         "find_learning_rate",
         "inspect",

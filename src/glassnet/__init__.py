@@ -26,6 +26,7 @@ _HOME = {
     "Recipe": "glassnet.training.recipes",
     "Run": "glassnet.training.run",
     "check_data": "glassnet.verbs",
+    "compare": "glassnet.verbs",
     "evaluate": "glassnet.verbs",
     "find_learning_rate": "glassnet.verbs",
     "inspect": "glassnet.verbs",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from glassnet.training.recipes import Recipe as Recipe
     from glassnet.training.run import Run as Run
     from glassnet.verbs import check_data as check_data
+    from glassnet.verbs import compare as compare
     from glassnet.verbs import evaluate as evaluate
     from glassnet.verbs import find_learning_rate as find_learning_rate
     from glassnet.verbs import inspect as inspect

@@ -154,6 +154,69 @@ def resume(
     show.run(verbs.resume(run, device=device, threads=threads, report=report, quiet=quiet or None), json=json)
 
 
+@app.command(
+    epilog="Example: [bold]glassnet compare photos/ --network resnet18 --network mobilenet_v2 --minutes 5[/bold]"
+)
+def compare(
+    data: Annotated[
+        str | None, typer.Argument(help="As for `glassnet train`; a study brings its own.", show_default=False)
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="A name or .toml file, arguments behind it: 'mobilenet_v2 width=0.5'; several times."),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="A name or .toml file, fields behind it: 'quick batch_size=256'; several times."),
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="A ready-made question: see --studies.", show_default=False)] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many trainings of each option; default: 3.", show_default=False)
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Budget of each training, in passes over the pictures.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget of each training, in steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget of each training, in minutes.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The folder; default: runs/compare-NAME-1, -2, ...")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the comparison in this folder; --seeds may grow.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A recipe field for all: batch_size=128")] = None,
+    pretrained: Pretrained = False,
+    studies: Annotated[bool, typer.Option("--studies", help="List the ready-made studies and leave.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = None,
+    threads: Threads = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Train several networks or recipes under one budget, with several seeds; say which is better, and how surely."""
+    from glassnet import show, verbs
+
+    if json and csv:
+        raise InputError("--json and --csv are both given; choose one")
+    if studies:
+        show.studies(verbs.studies(), json=json)
+        return
+    found = verbs.compare(
+        data,
+        networks=network or [],
+        recipes=recipe or [],
+        study=study,
+        seeds=seeds,
+        epochs=epochs,
+        steps=steps,
+        minutes=minutes,
+        output=output,
+        resume=resume,
+        overrides=assignments(set_, "--set"),
+        pretrained=pretrained,
+        device=device,
+        threads=threads,
+        quiet=quiet or None,
+    )
+    show.comparison(found, form="json" if json else "csv" if csv else "table")
+
+
 @app.command(epilog="Example: [bold]glassnet evaluate runs/photos-1 new-photos/ --json[/bold]")
 def evaluate(
     network: NetworkArgument,

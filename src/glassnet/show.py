@@ -23,6 +23,7 @@ from glassnet.files import atomic_path, storage_errors
 from glassnet.report.layer_rows import Row, rows
 
 if TYPE_CHECKING:
+    from glassnet.comparison.compare import Comparison
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
     from glassnet.evaluation.judgement import Judgement
@@ -78,6 +79,34 @@ def left_out(judged: Judgement) -> None:
         print(f"left out: {line}", file=sys.stderr)
     if len(judged.left_out) > SHOWN_PROBLEMS:
         print(f"... and {len(judged.left_out) - SHOWN_PROBLEMS} more; --json lists them all", file=sys.stderr)
+
+
+def comparison(found: Comparison, *, form: str) -> None:
+    """Print what a comparison found as `form` table, json or csv; a table has the sentences below it."""
+    from glassnet.comparison.results import to_csv
+    from glassnet.comparison.summary import TITLES, cells
+
+    if form == "csv":
+        sys.stdout.write(to_csv(found.rows))
+        return
+    if form == "json":
+        dump({"path": str(found.path), **found.to_dict()})
+        return
+    if found.study is not None:
+        print(found.study.question)
+    print_table(TITLES, [cells(row) for row in found.rows])
+    for sentence in found.findings:
+        print(printable(sentence))
+    print()
+    print(found.path)
+
+
+def studies(known: dict[str, str], *, json: bool) -> None:
+    """Print the ready-made studies."""
+    if json:
+        dump(known)
+        return
+    print_table(("study", "question"), list(known.items()), left=(0, 1))
 
 
 def predictions(answers: Iterable[Prediction], form: str, output: Path | None) -> int:

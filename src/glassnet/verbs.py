@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 
+from glassnet.comparison import studies as comparison_studies
+from glassnet.comparison.compare import Comparison
+from glassnet.comparison.compare import compare as run_comparison
 from glassnet.data import builtin
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
@@ -65,6 +68,23 @@ def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
     if report:
         render_report(run)
     return run
+
+
+def compare(data: str | Path | None = None, **choices: Any) -> Comparison:
+    """Train several networks or recipes under one budget with several seeds; return what that found, with intervals.
+
+    >>> found = compare("photos/", networks=["resnet18", "mobilenet_v2"], minutes=5)  # doctest: +SKIP
+    >>> print(*found.findings, sep="\\n")  # doctest: +SKIP
+
+    `choices` are those of `glassnet.comparison.compare.compare`, which says what each is and what it raises: networks,
+    recipes, study, seeds, epochs, steps, minutes, output, resume, overrides, pretrained, device, threads, quiet.
+    """
+    return run_comparison(data, **choices)
+
+
+def studies() -> dict[str, str]:
+    """Return the ready-made studies of `compare`, each with its question."""
+    return {name: comparison_studies.load(name).question for name in comparison_studies.names()}
 
 
 def load(target: str | Path, *, pretrained: bool | str = False) -> Network:

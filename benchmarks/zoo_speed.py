@@ -3,7 +3,7 @@
 Batches of 16 pictures at 224 pixels. Ours is what `glassnet train` and `network.predictor()` do: channels_last, freed
 memory kept, the loop's own gradient and step with SGD, at fp32 and at the precision that `auto` means on this machine;
 for predictions the batch norms folded. The peer is torchvision's model in float32, in PyTorch's default layout, and in
-channels_last. Every measurement is a fresh process that makes two steps that do not count; all take turns, and medians
+channels_last. Every measurement is a fresh process that makes one step that does not count; all take turns, and medians
 over all rounds are compared. The share is that of the machine's own rate of multiplying matrices (1024x1024, float32),
 measured in the same rounds.
 
@@ -93,7 +93,7 @@ def measure(name: str, mode: str, precision: str, repeats: int) -> dict[str, Any
     task = training(name, precision) if mode == "train" else prediction(name)
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
     times, products = [], []
-    for _ in range(repeats + 2):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         task()
         times.append(time.perf_counter() - start)
@@ -106,8 +106,8 @@ def measure(name: str, mode: str, precision: str, repeats: int) -> dict[str, Any
         multiply_adds = trace(create(name), (3, 224, 224)).multiply_adds
     dtype = autocast_dtype(torch.device("cpu"), precision)
     return {
-        "seconds": times[2:],
-        "rate": 1024**3 / median(products[2:]),
+        "seconds": times[1:],
+        "rate": 1024**3 / median(products[1:]),
         "multiply_adds": multiply_adds,
         "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
     }
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(*options.measure, repeats=4)))
+        print(json.dumps(measure(*options.measure, repeats=3)))
         return
     if not options.peer.exists():
         parser.error(f"no Python at {options.peer}: make an environment with torch and torchvision there, or --peer")

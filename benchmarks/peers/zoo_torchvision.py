@@ -17,13 +17,13 @@ NAMES = {"googlenet_bn": "googlenet"}
 
 
 def seconds(task, repeats: int) -> list[float]:
-    """Time `repeats` calls after two that do not count."""
+    """Time `repeats` calls after one that does not count."""
     times = []
-    for _ in range(repeats + 2):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         task()
         times.append(time.perf_counter() - start)
-    return times[2:]
+    return times[1:]
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("mode", choices=["train", "predict"])
     parser.add_argument("layout", choices=["default", "channels_last"])
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.manual_seed(0)
     layout = torch.channels_last if options.layout == "channels_last" else torch.contiguous_format

@@ -10,10 +10,24 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from glassnet.cli.groups import data_app, weights_app
+from glassnet.cli.options import (
+    BatchSize,
+    Data,
+    Device,
+    Json,
+    NetworkArgument,
+    Pretrained,
+    Seed,
+    Threads,
+    Weights,
+    assignments,
+    picture_size,
+)
 from glassnet.errors import GlassnetError, InputError
 
 app = typer.Typer(
@@ -25,11 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.", rich_markup_mode="rich")
 app.add_typer(data_app, name="data")
-weights_app = typer.Typer(
-    no_args_is_help=True, help="Bring in weights that others trained, and give ours away.", rich_markup_mode="rich"
-)
 app.add_typer(weights_app, name="weights")
 
 
@@ -39,30 +49,6 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
-
-
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="A folder per class; train/ validation/ test/ folders of them; labels.csv or .parquet; .npz; idx files; "
-        "or the name of a built-in data set (see `glassnet data list`).",
-        show_default=False,
-    ),
-]
-NetworkArgument = Annotated[
-    str, typer.Argument(help="A run folder, a .safetensors network file, or a network's name.", show_default=False)
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.", show_default=False)]
-Seed = Annotated[int, typer.Option(help="The seed that all randomness follows from.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Pretrained = Annotated[bool, typer.Option("--pretrained", help="With the best ImageNet weights known for it.")]
-Weights = Annotated[
-    str | None,
-    typer.Option("--weights", help="As --pretrained, but from this source: torchvision ... (`glassnet weights list`)."),
-]
-Layout = Annotated[str | None, typer.Option(help="Whose names the tensors have: torchvision, timm ...")]
-BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -387,109 +373,6 @@ def find_lr(
         seed=seed,
     )
     show.learning_rate(found, output, json=json)
-
-
-@data_app.command("check", epilog="Example: [bold]glassnet data check photos/ --output problems.csv[/bold]")
-def data_check(
-    data: Data,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write the problems to this .csv file.")
-    ] = None,
-    group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
-    seed: Seed = 0,
-    json: Json = False,
-) -> None:
-    """Read every picture once; list what is wrong: unreadable, truncated, duplicate, leaking ... Exit code 1 if any."""
-    from glassnet import show, verbs
-
-    index = verbs.check_data(data, output=output, group_by=group_by, seed=seed)
-    show.index(index, json=json)
-    if index.problems:
-        raise typer.Exit(1)
-
-
-@data_app.command("list", epilog="Example: [bold]glassnet data list --json[/bold]")
-def data_list(json: Json = False) -> None:
-    """List the built-in data sets: what they hold, their licence, whether they are on this machine."""
-    from glassnet import show, verbs
-
-    show.data_sets(verbs.data_sets(), json=json)
-
-
-@weights_app.command(
-    "import", epilog="Example: [bold]glassnet weights import vgg16.pth --network vgg16 -o vgg16.safetensors[/bold]"
-)
-def weights_import(
-    file: Annotated[Path, typer.Argument(help=".pth, .safetensors or .npz.", show_default=False)],
-    network: Annotated[str, typer.Option(help="Which network they are for; see `glassnet weights list`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The network file to write.")],
-    layout: Layout = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="Class names, one a line; default: ImageNet's, for a head of 1000.")
-    ] = None,
-    arg: Annotated[list[str] | None, typer.Option(help="Argument of the network: width=0.5")] = None,
-    json: Json = False,
-) -> None:
-    """Make a network file from weights that another library saved. Every tensor must have its place."""
-    from glassnet import show, verbs
-
-    arguments = assignments(arg, "--arg")
-    imported = verbs.import_weights(file, network, output, layout=layout, classes=classes, arguments=arguments)
-    show.imported(imported, output, json=json)
-
-
-@weights_app.command(
-    "export", epilog="Example: [bold]glassnet weights export runs/mine --layout torchvision -o mine.pth[/bold]"
-)
-def weights_export(
-    network: NetworkArgument,
-    layout: Annotated[str, typer.Option(help="Whose names the tensors get: torchvision, timm ...")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .pth, .safetensors or .npz file to write.")],
-    pretrained: Pretrained = False,
-    weights: Weights = None,
-) -> None:
-    """Write a network's weights as a state dict that another library loads."""
-    from glassnet import verbs
-
-    print(verbs.export_weights(network, output, layout, pretrained=weights or pretrained))
-
-
-@weights_app.command("list", epilog="Example: [bold]glassnet weights list 'resnet*'[/bold]")
-def weights_list(
-    pattern: Annotated[
-        str | None, typer.Argument(help="Only networks that match, as in 'vgg*'.", show_default=False)
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List whose weights each network can take, and where trained ones come from."""
-    from glassnet import show, verbs
-
-    show.weights(verbs.weights(pattern), json=json)
-
-
-def picture_size(text: str) -> tuple[int, int]:
-    """Turn "224" or "224x320" into (height, width)."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"--input got {text!r}; expected a size such as 224, or height x width such as 224x320")
-    return int(parts[0]), int(parts[-1])
-
-
-def assignments(texts: list[str] | None, option: str) -> dict[str, Any]:
-    """Turn ["width=0.5", "flip=true"] into {"width": 0.5, "flip": True}; a value that is not TOML is a string."""
-    import tomllib
-
-    values: dict[str, Any] = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            example = {"--set": "learning_rate=0.1"}.get(option, "width=0.5")
-            raise InputError(f"{option} got {text!r}; expected name=value, for example {option} {example}")
-        try:
-            values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name.strip()] = value.strip()
-    return values
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -54,7 +54,7 @@ def training(name: str, precision: str) -> Callable[[], None]:
     network = create(name).to(memory_format=torch.channels_last).train()
     optimisers = build_optimisers(network, chosen)
     images = torch.randn(BATCH, 3, 224, 224).to(memory_format=torch.channels_last)
-    batch = Batch(images, torch.randint(0, 1000, (BATCH,)), torch.arange(BATCH))
+    batch = Batch(images=images, labels=torch.randint(0, 1000, (BATCH,)), items=torch.arange(BATCH))
     dtype = autocast_dtype(torch.device("cpu"), precision)
     task = Classification()
 

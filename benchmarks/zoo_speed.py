@@ -78,7 +78,11 @@ def prediction(name: str) -> Callable[[], None]:
     network = Network.create(name, [str(number) for number in range(1000)])
     predictor = network.predictor("cpu")
     images = torch.randn(BATCH, 3, 224, 224).to(memory_format=torch.channels_last)
-    return lambda: predictor(images) and None
+
+    def predict() -> None:
+        predictor(images)
+
+    return predict
 
 
 def measure(name: str, mode: str, precision: str, repeats: int) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def main() -> None:
 
     versions = call([str(options.peer), "-c", _VERSIONS])
     lines: list[str] = []
+    precision = "fp32"
     for name in options.only.split(","):
         for mode in options.modes.split(","):
             found: dict[str, list[dict[str, Any]]] = {}
@@ -179,7 +184,7 @@ def main() -> None:
                     found.setdefault(side, []).append(call(command))
             lines.append(row(name, mode, found))
             print(lines[-1], flush=True)
-            precision = next((run["precision"] for run in found.get("auto", [])), "fp32")
+            precision = next((run["precision"] for run in found.get("auto", [])), precision)
             page = _page(options.rounds, describe_machine(), versions, precision, lines)
             options.output.write_text(page, encoding="utf-8")
 

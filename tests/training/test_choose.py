@@ -110,3 +110,12 @@ def test_a_recipe_that_freezes_layers_needs_trained_ones() -> None:
     with pytest.raises(InputError, match=r"recipe best never trains the first 3 stages.*resnet18 is fresh: add --pre"):
         choose(index(300), network="resnet18", recipe_name="best")
     assert choose(index(300), network="resnet18", recipe_name="best", start_from="resnet18").recipe.frozen_stages == 3
+
+
+def test_photos_just_large_enough_are_not_enlarged_unless_a_frozen_body_expects_it() -> None:
+    fresh = choose(index(230), network="resnet18")
+    assert input_preprocess(index(230), fresh).crop == 1.0
+    assert input_preprocess(index(300), fresh).crop == input_preprocess(index(200), fresh).crop == 0.875
+    for name, crop in (("transfer", 0.875), ("best", 1.0)):
+        choice = choose(index(230), network="efficientnet_lite0", pretrained=True, recipe_name=name)
+        assert input_preprocess(index(230), choice, registry.default_preprocess("efficientnet_lite0")).crop == crop

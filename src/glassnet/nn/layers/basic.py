@@ -52,7 +52,7 @@ class Conv2dSame(nn.Conv2d):
     """`nn.Conv2d` whose padding is TensorFlow's SAME, which at stride 2 differs from `padding=kernel // 2`.
 
     (N, C, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). `padding_mode` is what stands beyond the edge
-    (see `nn.padding`). A leaf of the trace.
+    (see `nn.layers.padding`). A leaf of the trace.
     """
 
     def __init__(

@@ -25,6 +25,7 @@ ORDER = [
     "data",
     "evaluation",
     "training",
+    "explain",
     "report",
     "comparison",
     "verbs",

@@ -409,3 +409,22 @@ def test_no_verb_prints_the_help_and_no_empty_error(shell: Shell, words: list[st
 
 def test_version(shell: Shell) -> None:
     assert shell("--version").out.startswith("glassnet 0.")
+
+
+def test_a_comparison_prints_a_table_json_or_csv(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    for name, width in (("narrow", 2), ("wide", 4)):
+        text = f"input = [32, 32, 3]\nlayers = [{{ conv = {width}, stride = 4 }}, {{ pool = 'global_average' }}]\n"
+        (tmp_path / f"{name}.toml").write_text(text)
+    options = [word for name in ("narrow", "wide") for word in ("--network", tmp_path / f"{name}.toml")]
+    folder = tmp_path / "compared"
+    answer = shell("compare", photos, *options, "--steps", "2", "--seeds", "2", "--output", folder, "--quiet")
+    assert answer.code == 0
+    assert "narrow" in answer.out
+    assert "wide" in answer.out
+    again = shell("compare", "--resume", folder, "--json", "--quiet").json()
+    assert {row["name"] for row in again["rows"]} == {"narrow", "wide"}
+    rows = list(csv.DictReader(shell("compare", "--resume", folder, "--csv", "--quiet").out.splitlines()))
+    assert [row["option"] for row in rows] == [row["name"] for row in again["rows"]]
+    assert float(rows[0]["validation_accuracy"]) == pytest.approx(again["rows"][0]["accuracy"]["mean"], abs=1e-6)
+    refused = shell("compare", "--resume", folder, "--csv", "--json")
+    assert (refused.code, "choose one" in refused.err) == (2, True)

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from glassnet.comparison import studies as comparison_studies
-from glassnet.comparison.compare import Comparison
-from glassnet.comparison.compare import compare as run_comparison
 from glassnet.data import builtin
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
@@ -30,6 +27,7 @@ from glassnet.models.layouts import LAYOUTS, layouts
 from glassnet.models.network import Network, Prediction, load_network
 from glassnet.models.pretrained import has_weights, sources
 from glassnet.nn.device import set_threads
+from glassnet.nn.shapes import shapes_only
 from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
 from glassnet.report.drawing import draw
@@ -40,6 +38,9 @@ from glassnet.training.find_lr import Finding, find_lr
 from glassnet.training.recipes import Recipe, named_recipes
 from glassnet.training.recipes import summary as recipe_summary
 from glassnet.training.run import Run, is_run
+
+if TYPE_CHECKING:
+    from glassnet.comparison.compare import Comparison
 
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
@@ -79,12 +80,16 @@ def compare(data: str | Path | None = None, **choices: Any) -> Comparison:
     `choices` are those of `glassnet.comparison.compare.compare`, which says what each is and what it raises: networks,
     recipes, study, seeds, epochs, steps, minutes, output, resume, overrides, pretrained, device, threads, quiet.
     """
+    from glassnet.comparison.compare import compare as run_comparison  # a third of a second that others need not wait
+
     return run_comparison(data, **choices)
 
 
 def studies() -> dict[str, str]:
     """Return the ready-made studies of `compare`, each with its question."""
-    return {name: comparison_studies.load(name).question for name in comparison_studies.names()}
+    from glassnet.comparison import studies as known
+
+    return {name: known.load(name).question for name in known.names()}
 
 
 def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
@@ -253,7 +258,7 @@ def networks(pattern: str | None = None) -> list[dict[str, Any]]:
 def network_row(name: str) -> dict[str, Any]:
     """Return what a network is and costs: parameters, multiply-adds at its own input size, where it comes from."""
     known = registry.describe(name)
-    with torch.device("meta"):
+    with shapes_only():
         network = registry.create(name, classes=registry.entry(name).classes, in_channels=known.input_size[0])
     return {
         "name": name,

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from glassnet.errors import InputError
 from glassnet.models.foreign import Layout, read_tensors, write_tensors
 from glassnet.models.layouts import layout as find_layout
@@ -15,6 +13,7 @@ from glassnet.models.layouts import layouts
 from glassnet.models.network import Network, check_classes, new_card
 from glassnet.models.pretrained import imagenet_classes
 from glassnet.models.registry import create, with_channels
+from glassnet.nn.shapes import shapes_only
 
 
 def import_network(
@@ -40,7 +39,7 @@ def import_network(
         raise InputError("how many classes there are is read from the file's head; classes gives their names")
     tensors = read_tensors(path)
     chosen, given = _recognise(name, layout, arguments or {}, tensors, str(path))
-    with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
+    with shapes_only():  # no random numbers are drawn for weights that the file replaces
         count = chosen.classes(create(name, **given), tensors) or 1000
         module = create(name, classes=count, **given)
     ours = chosen.to_ours(module, tensors, str(path))
@@ -77,7 +76,7 @@ def _recognise(
     for layout in known or (find_layout(name, ""),):  # the call raises: the network has no layouts
         for form in layout.forms:
             given = layout.with_presupposed({**form, **arguments})
-            with torch.device("meta"):
+            with shapes_only():
                 names = layout.names(create(name, **given)).values()
             count = len(set(names) ^ set(tensors))
             if layout.name not in differing or count < differing[layout.name][0]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.network import load_network
+from glassnet.nn.shapes import shapes_only
 from glassnet.nn.trace import Layer, Trace, trace
 from glassnet.nn.trace.alternatives import Alternative, alternatives, sentences
 from glassnet.nn.trace.memory import Memory, memory_of_network
@@ -97,7 +97,7 @@ def find_subject(target: str | Path, arguments: Mapping[str, Any]) -> Subject:
     classes = given.pop("classes", entry.classes)
     own = {key: value for key, value in given.items() if key != "in_channels"}
     in_channels = given.get("in_channels", registry.default_preprocess(name, **own).channels)
-    with torch.device("meta"):
+    with shapes_only():
         module = registry.create(name, classes=classes, in_channels=in_channels, **own)
     return Subject(name=name, title=entry.title, module=module, input_shape=module.input_size)
 

@@ -28,6 +28,7 @@ from glassnet.models.pretrained import (
 from glassnet.models.registry import Classifier, create, default_preprocess, entry, names, resolve
 from glassnet.nn.device import pick_device, reuse_memory, versions
 from glassnet.nn.fuse import fold_batch_norm
+from glassnet.nn.shapes import shapes_only
 from glassnet.nn.trace import Trace, trace
 from glassnet.preprocess import Preprocess
 
@@ -98,7 +99,7 @@ class Network:
         if card.task != "classification":
             raise NetworkFileError(f"{path}: a network for {card.task!r}; this glassnet loads 'classification'")
         try:
-            with torch.device("meta"):  # no random numbers are drawn for weights that the file replaces
+            with shapes_only():  # no random numbers are drawn for weights that the file replaces
                 module = create(card.architecture, classes=len(card.classes), **card.arguments)
             network = cls(module.to_empty(device="cpu"), card)
         except (InputError, TypeError) as error:

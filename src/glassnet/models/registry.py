@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from glassnet.errors import InputError, UnknownName, nearest
+from glassnet.nn.shapes import shapes_only
 from glassnet.preprocess import Preprocess
 
 IMAGENET_224 = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -241,7 +241,7 @@ def describe(name: str) -> Description:
     """Return what is known of the network `name`; its parameters are counted without allocating any."""
     found = entry(name)
     preprocess = default_preprocess(name)
-    with torch.device("meta"):
+    with shapes_only():
         network = create(name, in_channels=preprocess.channels, classes=found.classes)
     return Description(
         name=name,

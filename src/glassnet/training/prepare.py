@@ -17,6 +17,7 @@ from glassnet.errors import DataError, InputError
 from glassnet.models import registry
 from glassnet.models.network import Network, load_network
 from glassnet.models.pretrained import trained_preprocess as pretrained_preprocess
+from glassnet.nn.shapes import shapes_only
 from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
 from glassnet.training.recipes import Recipe, recipe
@@ -124,7 +125,7 @@ def check_choices(settings: Settings) -> None:
     if settings.network is not None:
         name, arguments = registry.resolve(settings.network, settings.arguments)
         preprocess = registry.default_preprocess(name, **arguments)
-        with torch.device("meta"):
+        with shapes_only():
             registry.create(name, classes=registry.entry(name).classes, in_channels=preprocess.channels, **arguments)
 
 

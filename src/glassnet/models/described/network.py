@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from glassnet.errors import InputError
@@ -19,6 +18,7 @@ from glassnet.models.described.language import Places, check
 from glassnet.models.described.lines import lines_of
 from glassnet.models.registry import Classifier, register
 from glassnet.nn.regularise import Regulariser
+from glassnet.nn.shapes import shapes_only
 from glassnet.preprocess import Preprocess
 
 ARCHITECTURE = "described"
@@ -62,7 +62,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not TOML: {error}") from error
     check(description, places)
     description = {"name": path.stem, **description}
-    with torch.device("meta"):  # shapes without numbers: whatever does not fit is found here, with its line
+    with shapes_only():  # shapes without numbers: whatever does not fit is found here, with its line
         _build(description, CLASSES, description["input"][2], places)
     return description
 

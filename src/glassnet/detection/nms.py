@@ -1,0 +1,188 @@
+"""Non-maximum suppression: of boxes that show the same thing, the one with the highest score stays.
+
+Greedy: the best box stays and removes all that overlap it by more than a threshold; then the best of the rest, and so
+on. That order is all that is sequential. Here the overlapping pairs are found first (`pairs.py`), as few as there are,
+and then the greedy order is followed in rounds: every box that no undecided better one overlaps stays, at once.
+
+Kept are the boxes that torchvision.ops.nms keeps, index for index; equal scores are decided by which box comes first.
+Soft-NMS: Bodla et al. 2017, arXiv:1704.04503. DIoU-NMS: Zheng et al. 2019, arXiv:1911.08287, section 3.4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from glassnet.detection.pairs import Criterion, overlapping_pairs
+from glassnet.errors import InputError
+
+BLOCK = 256
+"""Best boxes that are compared with all others first: where objects are few and boxes many, little is left to do."""
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Return the numbers (K,) int64 of the boxes that stay, best first.
+
+    Args:
+        boxes: (N, 4) float xyxy.
+        scores: (N,) float, higher is better.
+        iou_threshold: in [0, 1]; a box that overlaps a better one by more is removed.
+
+    Raises:
+        InputError: shapes that do not fit, scores or boxes that are not finite, or a threshold outside [0, 1].
+
+    >>> nms(torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]]), torch.tensor([0.8, 0.9, 0.7]), 0.5)
+    tensor([1, 2])
+    """
+    return batched_nms(boxes, scores, torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device), iou_threshold)
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """As `nms`, but only boxes of one class `idxs` (N,) int remove one another. Best first over all classes."""
+    _check(boxes, scores, iou_threshold)
+    return _greedy(boxes, scores, _classes(boxes, idxs), iou_threshold, iou_above(iou_threshold))
+
+
+def diou_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | None = None) -> Tensor:
+    """As `batched_nms`, by IoU minus the squared distance of the centres over the squared diagonal of the hull.
+
+    Boxes whose centres lie apart are two things rather than one seen twice, so more of a crowd stays.
+    """
+    _check(boxes, scores, iou_threshold)
+    idxs = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device) if idxs is None else _classes(boxes, idxs)
+    return _greedy(boxes, scores, idxs, iou_threshold, diou_above(iou_threshold))
+
+
+def soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float = 0.3,
+    *,
+    sigma: float = 0.5,
+    method: str = "gaussian",
+    score_threshold: float = 0.001,
+) -> tuple[Tensor, Tensor]:
+    """Return the boxes' numbers (K,) and their lowered scores (K,), best first: overlap costs score, not life.
+
+    Each best box lowers the scores of the rest: times exp(-IoU^2 / sigma) ("gaussian"), or times 1 - IoU where that is
+    above `iou_threshold` ("linear"). Boxes that fall below `score_threshold` are dropped.
+
+    Raises:
+        InputError: as `nms`, for a `sigma` that is not above 0, or a method that is neither.
+    """
+    _check(boxes, scores, iou_threshold)
+    if method not in ("gaussian", "linear"):
+        raise InputError(f"method is {method!r}; expected gaussian or linear")
+    if not 0 < sigma < math.inf:
+        raise InputError(f"sigma is {sigma}; expected a number above 0")
+    left = scores.double().clone()  # (N,)
+    alive = left >= score_threshold
+    kept, values = [], []
+    while alive.any():
+        best = int(torch.where(alive, left, -torch.inf).argmax())
+        kept.append(best)
+        values.append(float(left[best]))
+        alive[best] = False
+        iou = pair_iou(boxes[best : best + 1].expand_as(boxes), boxes).double()
+        decay = torch.exp(-(iou**2) / sigma) if method == "gaussian" else torch.where(iou > iou_threshold, 1 - iou, 1.0)
+        left = torch.where(alive, left * decay, left)
+        alive &= left >= score_threshold
+    numbers = torch.tensor(kept, dtype=torch.int64, device=boxes.device)
+    return numbers, torch.tensor(values, dtype=scores.dtype, device=boxes.device)
+
+
+def pair_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Return the IoU (P,) of `one` (P, 4) with `other` (P, 4), in the order of operations of torchvision's kernel."""
+    left, top = torch.maximum(one[:, 0], other[:, 0]), torch.maximum(one[:, 1], other[:, 1])
+    right, bottom = torch.minimum(one[:, 2], other[:, 2]), torch.minimum(one[:, 3], other[:, 3])
+    intersection = (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
+    union = _area(one) + _area(other) - intersection
+    return torch.where(intersection > 0, intersection / union, 0)
+
+
+def iou_above(threshold: float) -> Criterion:
+    """Return a criterion for `overlapping_pairs`: IoU > threshold, compared in double as torchvision does."""
+    return lambda one, other: pair_iou(one, other).double() > threshold
+
+
+def diou_above(threshold: float) -> Criterion:
+    """Return a criterion: DIoU > threshold, which implies IoU > threshold."""
+
+    def above(one: Tensor, other: Tensor) -> Tensor:
+        apart = (one[:, :2] + one[:, 2:] - other[:, :2] - other[:, 2:]) / 2
+        hull = torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])
+        distance = (apart**2).sum(1) / ((hull**2).sum(1) + 1e-7)
+        return (pair_iou(one, other) - distance).double() > threshold
+
+    return above
+
+
+def _greedy(boxes: Tensor, scores: Tensor, idxs: Tensor, threshold: float, overlaps: Criterion) -> Tensor:
+    """Return the numbers of the boxes that stay, best first."""
+    order = scores.argsort(descending=True, stable=True)
+    boxes, idxs = boxes[order], idxs[order]
+    waiting = torch.arange(len(order), device=boxes.device)  # in order of score
+    kept = []
+    # Compare the best with all others for as long as that removes most of them; what is left is many things apart.
+    while len(waiting) > BLOCK:
+        best, rest = waiting[:BLOCK], waiting[BLOCK:]
+        best = best[_stay(boxes[best], idxs[best], threshold, overlaps)]
+        left = rest[~_covered(boxes, idxs, best, rest, overlaps)]
+        kept.append(best)
+        few_removed = len(left) > len(rest) / 2
+        waiting = left
+        if few_removed:
+            break
+    kept.append(waiting[_stay(boxes[waiting], idxs[waiting], threshold, overlaps)])
+    return order[torch.cat(kept)]
+
+
+def _stay(boxes: Tensor, idxs: Tensor, threshold: float, overlaps: Criterion) -> Tensor:
+    """Tell which of `boxes` (N, 4), best first, stay: (N,) bool."""
+    undecided = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    stays = torch.zeros_like(undecided)
+    if not len(boxes):
+        return stays
+    better, worse = overlapping_pairs(boxes, idxs, threshold, overlaps)
+    while len(better):
+        blocked = torch.zeros_like(undecided)
+        blocked[worse] = True
+        free = undecided & ~blocked
+        stays |= free
+        removed = torch.zeros_like(undecided)
+        removed[worse[free[better]]] = True
+        undecided &= ~(free | removed)
+        open_pairs = undecided[better] & undecided[worse]
+        better, worse = better[open_pairs], worse[open_pairs]
+    return stays | undecided
+
+
+def _covered(boxes: Tensor, idxs: Tensor, best: Tensor, rest: Tensor, overlaps: Criterion) -> Tensor:
+    """Tell which of the boxes numbered `rest` (R,) overlap one numbered `best` (B,) too much: (R,) bool."""
+    count = len(rest)
+    one, other = boxes[best].repeat_interleave(count, 0), boxes[rest].repeat(len(best), 1)
+    hits = overlaps(one, other).view(len(best), count) & (idxs[best][:, None] == idxs[rest])
+    return hits.any(0)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _classes(boxes: Tensor, idxs: Tensor) -> Tensor:
+    if idxs.shape != boxes.shape[:1]:
+        raise InputError(f"idxs have shape {tuple(idxs.shape)}; expected one class for each of {len(boxes)} boxes")
+    return idxs
+
+
+def _check(boxes: Tensor, scores: Tensor, threshold: float) -> None:
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError(f"boxes have shape {tuple(boxes.shape)}; expected (N, 4)")
+    if scores.shape != boxes.shape[:1]:
+        raise InputError(f"scores have shape {tuple(scores.shape)}; expected one for each of {len(boxes)} boxes")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"iou_threshold is {threshold}; expected a number from 0 to 1")
+    if not bool(boxes.isfinite().all() & scores.isfinite().all()):
+        raise InputError("boxes or scores are not all finite numbers; remove those that are NaN or infinite first")

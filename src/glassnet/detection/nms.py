@@ -15,11 +15,11 @@ import math
 import torch
 from torch import Tensor
 
-from glassnet.detection.pairs import Criterion, overlapping_pairs
+from glassnet.detection.pairs import Criterion, Strips
 from glassnet.errors import InputError
 
-BLOCK = 256
-"""Best boxes that are compared with all others first: where objects are few and boxes many, little is left to do."""
+BLOCK = 1024
+"""Best boxes that are decided first, and remove others: where objects are few and boxes many, that leaves little."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -36,7 +36,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     >>> nms(torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]]), torch.tensor([0.8, 0.9, 0.7]), 0.5)
     tensor([1, 2])
     """
-    return batched_nms(boxes, scores, torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device), iou_threshold)
+    _check(boxes, scores, iou_threshold)
+    return _greedy(boxes, scores, None, iou_threshold, iou_above(iou_threshold))
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
@@ -51,8 +52,8 @@ def diou_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor |
     Boxes whose centres lie apart are two things rather than one seen twice, so more of a crowd stays.
     """
     _check(boxes, scores, iou_threshold)
-    idxs = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device) if idxs is None else _classes(boxes, idxs)
-    return _greedy(boxes, scores, idxs, iou_threshold, diou_above(iou_threshold))
+    groups = None if idxs is None else _classes(boxes, idxs)
+    return _greedy(boxes, scores, groups, iou_threshold, diou_above(iou_threshold))
 
 
 def soft_nms(
@@ -119,52 +120,39 @@ def diou_above(threshold: float) -> Criterion:
     return above
 
 
-def _greedy(boxes: Tensor, scores: Tensor, idxs: Tensor, threshold: float, overlaps: Criterion) -> Tensor:
+def _greedy(boxes: Tensor, scores: Tensor, idxs: Tensor | None, threshold: float, overlaps: Criterion) -> Tensor:
     """Return the numbers of the boxes that stay, best first."""
     order = scores.argsort(descending=True, stable=True)
-    boxes, idxs = boxes[order], idxs[order]
-    waiting = torch.arange(len(order), device=boxes.device)  # in order of score
-    kept = []
-    # Compare the best with all others for as long as that removes most of them; what is left is many things apart.
-    while len(waiting) > BLOCK:
-        best, rest = waiting[:BLOCK], waiting[BLOCK:]
-        best = best[_stay(boxes[best], idxs[best], threshold, overlaps)]
-        left = rest[~_covered(boxes, idxs, best, rest, overlaps)]
-        kept.append(best)
-        few_removed = len(left) > len(rest) / 2
-        waiting = left
-        if few_removed:
-            break
-    kept.append(waiting[_stay(boxes[waiting], idxs[waiting], threshold, overlaps)])
-    return order[torch.cat(kept)]
+    boxes, groups = boxes[order], None if idxs is None else idxs[order]
+    kept, start = torch.empty(0, dtype=torch.int64, device=boxes.device), 0
+    alive = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    if len(boxes) > 2 * BLOCK:
+        kept = torch.where(_stay(boxes[:BLOCK], None if groups is None else groups[:BLOCK], threshold, overlaps))[0]
+        alive &= ~Strips(boxes, groups, threshold).covered_by(kept, overlaps)
+        start = BLOCK
+    left = start + torch.where(alive[start:])[0]
+    stays = left[_stay(boxes[left], None if groups is None else groups[left], threshold, overlaps)]
+    return order[torch.cat([kept, stays])]
 
 
-def _stay(boxes: Tensor, idxs: Tensor, threshold: float, overlaps: Criterion) -> Tensor:
+def _stay(boxes: Tensor, groups: Tensor | None, threshold: float, overlaps: Criterion) -> Tensor:
     """Tell which of `boxes` (N, 4), best first, stay: (N,) bool."""
     undecided = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    stays = torch.zeros_like(undecided)
     if not len(boxes):
-        return stays
-    better, worse = overlapping_pairs(boxes, idxs, threshold, overlaps)
+        return undecided
+    stays = torch.zeros_like(undecided)
+    better, worse = Strips(boxes, groups, threshold).pairs(overlaps)
     while len(better):
         blocked = torch.zeros_like(undecided)
         blocked[worse] = True
         free = undecided & ~blocked
-        stays |= free
         removed = torch.zeros_like(undecided)
         removed[worse[free[better]]] = True
+        stays |= free
         undecided &= ~(free | removed)
         open_pairs = undecided[better] & undecided[worse]
         better, worse = better[open_pairs], worse[open_pairs]
     return stays | undecided
-
-
-def _covered(boxes: Tensor, idxs: Tensor, best: Tensor, rest: Tensor, overlaps: Criterion) -> Tensor:
-    """Tell which of the boxes numbered `rest` (R,) overlap one numbered `best` (B,) too much: (R,) bool."""
-    count = len(rest)
-    one, other = boxes[best].repeat_interleave(count, 0), boxes[rest].repeat(len(best), 1)
-    hits = overlaps(one, other).view(len(best), count) & (idxs[best][:, None] == idxs[rest])
-    return hits.any(0)
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -174,7 +162,7 @@ def _area(boxes: Tensor) -> Tensor:
 def _classes(boxes: Tensor, idxs: Tensor) -> Tensor:
     if idxs.shape != boxes.shape[:1]:
         raise InputError(f"idxs have shape {tuple(idxs.shape)}; expected one class for each of {len(boxes)} boxes")
-    return idxs
+    return idxs.unique(return_inverse=True)[1]  # from 0 on, so that large numbers cost no precision
 
 
 def _check(boxes: Tensor, scores: Tensor, threshold: float) -> None:

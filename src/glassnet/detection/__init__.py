@@ -18,7 +18,7 @@ from glassnet.boxes import (
     xyxy_to_cxcywh,
     xyxy_to_xywh,
 )
-from glassnet.detection.nms import batched_nms, diou_nms, nms, soft_nms
+from glassnet.detection.suppression import batched_nms, diou_nms, nms, soft_nms
 
 __all__ = [
     "absolute_to_relative",

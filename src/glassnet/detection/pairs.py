@@ -3,8 +3,8 @@
 Two boxes with IoU > t share at least the fraction t of the wider one's width and of the taller one's height: with
 I = iw * ih and a union no smaller than either box, IoU <= iw / w for both widths w. So the left edge of one lies at
 most (1 - t) w to the right of the other's, where w is the other's width, and likewise downwards. Boxes are sorted into
-strips as high as that reach, by their left edges within a strip, and a box is compared with those in its own and the two
-neighbouring strips whose left edges lie within reach.
+strips as high as that reach, by their left edges within a strip, and a box is compared with those in its own and the
+two neighbouring strips whose left edges lie within reach.
 """
 
 from __future__ import annotations

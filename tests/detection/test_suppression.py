@@ -15,7 +15,7 @@ from torch import Tensor
 
 from glassnet.boxes import box_iou, distance_box_iou
 from glassnet.detection import batched_nms, diou_nms, nms, soft_nms
-from glassnet.detection.pairs import Strips
+from glassnet.detection.pairs import Columns, Strips
 from glassnet.detection.suppression import BLOCK, iou_above
 from glassnet.errors import InputError
 
@@ -40,10 +40,10 @@ def scattered(count: int, seed: int, spread: float = 100.0) -> tuple[Tensor, Ten
 
 
 def test_by_hand() -> None:
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 4], [20, 20, 30, 30]])  # IoU with 0: 0.6, 0.4, 0
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 4], [20, 20, 30, 30]])  # IoU with 0: 0.5, 0.4, 0
     scores = torch.tensor([0.9, 0.8, 0.7, 0.95])
-    assert nms(boxes, scores, 0.5).tolist() == [3, 0, 2]
-    assert nms(boxes, scores, 0.6).tolist() == [3, 0, 1]  # 0.6 is not above 0.6; 2 overlaps 1 by 2/3
+    assert nms(boxes, scores, 0.45).tolist() == [3, 0, 2]
+    assert nms(boxes, scores, 0.5).tolist() == [3, 0, 1]  # 0.5 is not above 0.5; 2 overlaps 1 by 4/5
     assert batched_nms(boxes, scores, torch.tensor([0, 1, 0, 0]), 0.3).tolist() == [3, 0, 1]
 
 
@@ -92,6 +92,15 @@ def test_the_plain_loop_keeps_the_same(count: int, seed: int, threshold: float, 
     assert diou_nms(boxes, scores, threshold, classes).tolist() == plain_loop(diou, scores, threshold, classes)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64])
+def test_other_numbers(dtype: torch.dtype) -> None:
+    boxes, scores = scattered(50, 5)
+    boxes = (boxes * 8).round().to(dtype)
+    scores = (scores * 100).round().to(dtype)
+    expected = plain_loop(box_iou(boxes, boxes), scores, 0.3)
+    assert nms(boxes, scores, 0.3).tolist() == expected
+
+
 @pytest.mark.parametrize("spread", [20.0, 300.0])
 def test_many_boxes_are_decided_in_two_goes_alike(spread: float) -> None:
     boxes, scores = scattered(3 * BLOCK, 0, spread)
@@ -103,7 +112,9 @@ def test_strips_find_all_pairs_that_comparing_all_finds(threshold: float) -> Non
     boxes, _ = scattered(200, 1)
     boxes[:40, 2:] = boxes[:40, :2] + torch.rand(40, 2, generator=torch.Generator().manual_seed(2)) * 300  # large
     boxes[40:60] = boxes[:20]  # and equal ones
-    found = {tuple(pair) for pair in Strips(boxes, None, threshold).pairs(iou_above(threshold)).T.tolist()}
+    better, worse = Strips(Columns.of(boxes.numpy()), None, threshold).pairs(iou_above(threshold))
+    found = set(zip(better.tolist(), worse.tolist(), strict=True))
+    assert len(found) == len(better), "a pair was found twice"
     above = (box_iou(boxes, boxes).double() > threshold).triu(1)
     assert found == {tuple(pair) for pair in above.nonzero().tolist()}
 

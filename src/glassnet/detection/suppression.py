@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from glassnet.detection.pairs import Criterion, Strips
+from glassnet.detection.pairs import Columns, Criterion, Flags, Floats, Numbers, Strips
 from glassnet.errors import InputError
 
 BLOCK = 1024
@@ -37,13 +38,13 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     tensor([1, 2])
     """
     _check(boxes, scores, iou_threshold)
-    return _greedy(boxes, scores, None, iou_threshold, iou_above(iou_threshold))
+    return _greedy(boxes, scores, None, iou_threshold, iou_above(iou_threshold, boxes.dtype))
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
     """As `nms`, but only boxes of one class `idxs` (N,) int remove one another. Best first over all classes."""
     _check(boxes, scores, iou_threshold)
-    return _greedy(boxes, scores, _classes(boxes, idxs), iou_threshold, iou_above(iou_threshold))
+    return _greedy(boxes, scores, _classes(boxes, idxs), iou_threshold, iou_above(iou_threshold, boxes.dtype))
 
 
 def diou_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor | None = None) -> Tensor:
@@ -53,7 +54,7 @@ def diou_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, idxs: Tensor |
     """
     _check(boxes, scores, iou_threshold)
     groups = None if idxs is None else _classes(boxes, idxs)
-    return _greedy(boxes, scores, groups, iou_threshold, diou_above(iou_threshold))
+    return _greedy(boxes, scores, groups, iou_threshold, diou_above(iou_threshold, boxes.dtype))
 
 
 def soft_nms(
@@ -78,91 +79,109 @@ def soft_nms(
         raise InputError(f"method is {method!r}; expected gaussian or linear")
     if not 0 < sigma < math.inf:
         raise InputError(f"sigma is {sigma}; expected a number above 0")
-    left = scores.double().clone()  # (N,)
+    columns = Columns.of(_array(boxes))
+    left = _array(scores).astype(np.float64)  # (N,)
     alive = left >= score_threshold
     kept, values = [], []
     while alive.any():
-        best = int(torch.where(alive, left, -torch.inf).argmax())
+        best = int(np.where(alive, left, -np.inf).argmax())
         kept.append(best)
         values.append(float(left[best]))
         alive[best] = False
-        iou = pair_iou(boxes[best : best + 1].expand_as(boxes), boxes).double()
-        decay = torch.exp(-(iou**2) / sigma) if method == "gaussian" else torch.where(iou > iou_threshold, 1 - iou, 1.0)
-        left = torch.where(alive, left * decay, left)
+        iou = np.nan_to_num(columns[np.full(len(left), best)].iou(columns))
+        left *= np.exp(-(iou**2) / sigma) if method == "gaussian" else np.where(iou > iou_threshold, 1 - iou, 1.0)
         alive &= left >= score_threshold
     numbers = torch.tensor(kept, dtype=torch.int64, device=boxes.device)
     return numbers, torch.tensor(values, dtype=scores.dtype, device=boxes.device)
 
 
-def pair_iou(one: Tensor, other: Tensor) -> Tensor:
-    """Return the IoU (P,) of `one` (P, 4) with `other` (P, 4), in the order of operations of torchvision's kernel."""
-    left, top = torch.maximum(one[:, 0], other[:, 0]), torch.maximum(one[:, 1], other[:, 1])
-    right, bottom = torch.minimum(one[:, 2], other[:, 2]), torch.minimum(one[:, 3], other[:, 3])
-    intersection = (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
-    union = _area(one) + _area(other) - intersection
-    return torch.where(intersection > 0, intersection / union, 0)
+def iou_above(threshold: float, dtype: torch.dtype = torch.float32) -> Criterion:
+    """Return a criterion for `Strips`: IoU > threshold, as if compared in double, which torchvision does."""
+    bound = _below(threshold, dtype)
+    return lambda one, other: one.iou(other) > bound
 
 
-def iou_above(threshold: float) -> Criterion:
-    """Return a criterion for `overlapping_pairs`: IoU > threshold, compared in double as torchvision does."""
-    return lambda one, other: pair_iou(one, other).double() > threshold
-
-
-def diou_above(threshold: float) -> Criterion:
+def diou_above(threshold: float, dtype: torch.dtype = torch.float32) -> Criterion:
     """Return a criterion: DIoU > threshold, which implies IoU > threshold."""
+    bound = _below(threshold, dtype)
 
-    def above(one: Tensor, other: Tensor) -> Tensor:
-        apart = (one[:, :2] + one[:, 2:] - other[:, :2] - other[:, 2:]) / 2
-        hull = torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])
-        distance = (apart**2).sum(1) / ((hull**2).sum(1) + 1e-7)
-        return (pair_iou(one, other) - distance).double() > threshold
+    def above(one: Columns, other: Columns) -> Flags:
+        apart_x, apart_y = (
+            one.left + one.right - other.left - other.right,
+            one.top + one.bottom - other.top - other.bottom,
+        )
+        width = np.maximum(one.right, other.right) - np.minimum(one.left, other.left)
+        height = np.maximum(one.bottom, other.bottom) - np.minimum(one.top, other.top)
+        distance = (apart_x**2 + apart_y**2) / 4 / (width**2 + height**2 + 1e-7)
+        hits: Flags = one.iou(other) - distance > bound
+        return hits
 
     return above
 
 
-def _greedy(boxes: Tensor, scores: Tensor, idxs: Tensor | None, threshold: float, overlaps: Criterion) -> Tensor:
+def _below(threshold: float, dtype: torch.dtype) -> np.floating:
+    """Return the largest number of the boxes' type that is not above `threshold`."""
+    if dtype == torch.float64:
+        return np.float64(threshold)
+    near = np.float32(threshold)
+    return near if float(near) <= threshold else np.nextafter(near, np.float32(-1))
+
+
+def _greedy(boxes: Tensor, scores: Tensor, idxs: Numbers | None, threshold: float, overlaps: Criterion) -> Tensor:
     """Return the numbers of the boxes that stay, best first."""
-    order = scores.argsort(descending=True, stable=True)
-    boxes, groups = boxes[order], None if idxs is None else idxs[order]
-    kept, start = torch.empty(0, dtype=torch.int64, device=boxes.device), 0
-    alive = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    if len(boxes) > 2 * BLOCK:
-        kept = torch.where(_stay(boxes[:BLOCK], None if groups is None else groups[:BLOCK], threshold, overlaps))[0]
-        alive &= ~Strips(boxes, groups, threshold).covered_by(kept, overlaps)
-        start = BLOCK
-    left = start + torch.where(alive[start:])[0]
-    stays = left[_stay(boxes[left], None if groups is None else groups[left], threshold, overlaps)]
-    return order[torch.cat([kept, stays])]
+    order = _best_first(_array(scores))
+    columns, groups = Columns.of(_array(boxes)[order]), None if idxs is None else idxs[order]
+    kept, left = np.empty(0, dtype=np.int64), np.arange(len(order))
+    if len(order) > 2 * BLOCK * (1 if idxs is None else idxs.max(initial=0) + 1):
+        kept = np.flatnonzero(_stay(columns[:BLOCK], None if groups is None else groups[:BLOCK], threshold, overlaps))
+        covered = Strips(columns, groups, threshold).covered_by(kept, overlaps)
+        left = BLOCK + np.flatnonzero(~covered[BLOCK:])
+    stays = left[_stay(columns[left], None if groups is None else groups[left], threshold, overlaps)]
+    return torch.from_numpy(order[np.concatenate([kept, stays])]).to(boxes.device)
 
 
-def _stay(boxes: Tensor, groups: Tensor | None, threshold: float, overlaps: Criterion) -> Tensor:
-    """Tell which of `boxes` (N, 4), best first, stay: (N,) bool."""
-    undecided = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+def _stay(boxes: Columns, groups: Numbers | None, threshold: float, overlaps: Criterion) -> Flags:
+    """Tell which of `boxes`, best first, stay: (N,)."""
+    undecided = np.ones(len(boxes), dtype=np.bool_)
     if not len(boxes):
         return undecided
-    stays = torch.zeros_like(undecided)
+    stays = np.zeros_like(undecided)
     better, worse = Strips(boxes, groups, threshold).pairs(overlaps)
     while len(better):
-        blocked = torch.zeros_like(undecided)
-        blocked[worse] = True
-        free = undecided & ~blocked
-        removed = torch.zeros_like(undecided)
-        removed[worse[free[better]]] = True
+        free = undecided.copy()
+        free[worse] = False
+        removed = worse[free[better]]
         stays |= free
-        undecided &= ~(free | removed)
-        open_pairs = undecided[better] & undecided[worse]
-        better, worse = better[open_pairs], worse[open_pairs]
+        undecided &= ~free
+        undecided[removed] = False
+        still = undecided[better] & undecided[worse]
+        better, worse = better[still], worse[still]
     return stays | undecided
 
 
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def _best_first(scores: Floats) -> Numbers:
+    """Return the order (N,) from the highest score down, of equal ones the first first.
+
+    By one sort of whole numbers, each a score's bits and its place, which is three times as fast as a stable sort.
+    """
+    if scores.dtype != np.float32:
+        return np.argsort(-scores, kind="stable")
+    bits = (-(scores + np.float32(0))).view(np.int32).astype(np.int64)  # -0 counts as 0; falling
+    rising = np.where(bits < 0, -(bits + 2**31), bits)  # floats are sign and magnitude
+    return np.sort((rising << 32) + np.arange(len(scores))) & (2**32 - 1)
 
 
-def _classes(boxes: Tensor, idxs: Tensor) -> Tensor:
+def _array(tensor: Tensor) -> Floats:
+    """Return a tensor's numbers, float32 or float64."""
+    exact = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.to(torch.float32)
+    array: Floats = exact.detach().cpu().numpy()
+    return array
+
+
+def _classes(boxes: Tensor, idxs: Tensor) -> Numbers:
     if idxs.shape != boxes.shape[:1]:
         raise InputError(f"idxs have shape {tuple(idxs.shape)}; expected one class for each of {len(boxes)} boxes")
-    return idxs.unique(return_inverse=True)[1]  # from 0 on, so that large numbers cost no precision
+    return np.unique(idxs.cpu().numpy(), return_inverse=True)[1]  # from 0 on: large numbers would cost precision
 
 
 def _check(boxes: Tensor, scores: Tensor, threshold: float) -> None:

@@ -125,8 +125,16 @@ class Strips:
         """Yield the pairs of each of `numbers` with the boxes at its places for which `overlaps`."""
         for one, place in _expand(first, last):
             mine, other = numbers[one], self.order[place]
+            near = np.flatnonzero(self._level(mine, other))  # half of them: the rest of the sides need not be read
+            mine, other = mine[near], other[near]
             hits = np.flatnonzero(overlaps(self.boxes[mine], self.boxes[other]))
             yield mine[hits], other[hits]
+
+    def _level(self, mine: Numbers, other: Numbers) -> Flags:
+        """Tell which pairs have a row in common."""
+        top, bottom = self.boxes.top, self.boxes.bottom
+        common: Flags = np.minimum(bottom[mine], bottom[other]) > np.maximum(top[mine], top[other])
+        return common
 
 
 def _expand(first: Numbers, last: Numbers) -> Iterator[tuple[Numbers, Numbers]]:

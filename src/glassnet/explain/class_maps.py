@@ -89,12 +89,9 @@ def cam(case: Case) -> Explanation:
     assert pooled is not None
     if not _is_mean(maps, pooled.float().cpu().flatten()):
         raise InputError(_refusal(f"here what is read is not the mean of {short(source.maps.name)} over all positions"))
-    if source.head is None:
-        values = maps[case.target]
-    else:
-        values = _weighed(source.head.weight[case.target].float().cpu(), maps)
+    rows = torch.eye(len(maps)) if source.head is None else source.head.weight.float().cpu()  # (K, C)
     return case.explanation(
-        values.numpy(),
+        _weighed(rows[case.target], maps).numpy(),
         method="cam",
         title="CAM",
         kind="signed",

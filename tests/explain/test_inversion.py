@@ -21,10 +21,10 @@ PLAIN = Preprocess(height=16, width=12, channels=3, crop=1.0, mean=(0.5,) * 3, s
 
 @pytest.fixture(scope="module")
 def pictures() -> torch.Tensor:
-    """Two smooth pictures (2, 3, 16, 12), the second brighter, as `PLAIN` makes them: from -1 to 1."""
+    """Two smooth pictures (2, 3, 16, 12), the second brighter, as `PLAIN` makes them: between -1 and 1."""
     rows, columns = np.mgrid[0:16, 0:12]
-    one = np.stack([rows * 10, columns * 15, (rows + columns) * 5], 2)
-    pixels = np.stack([one, 255 - one // 2]).clip(0, 255).astype(np.uint8)
+    one = 30 + np.stack([rows * 9, columns * 13, (rows + columns) * 5], 2)
+    pixels = np.stack([one, 255 - one // 2]).astype(np.uint8)
     return PLAIN.finish(torch.from_numpy(pixels))
 
 

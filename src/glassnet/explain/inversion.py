@@ -41,8 +41,8 @@ from glassnet.preprocess import Preprocess
 
 STEPS = 200
 ADAM_RATE = 0.05
-ALPHA_WEIGHT = 0.1
-TV_WEIGHT = 0.01
+ALPHA_WEIGHT = 0.01
+TV_WEIGHT = 0.002
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -60,6 +60,7 @@ class Inside:
         }
         self._names = {node: layer for layer, node in self.nodes.items()}
         self._last_reader = _last_readers(self.graph_module.graph)
+        self._modules = _modules_of(self.graph_module)
 
     @classmethod
     def of(cls, network: Network, *, device: str | torch.device = "cpu") -> Inside:
@@ -81,6 +82,7 @@ class Inside:
         rectify_in_place(self.graph_module)  # where the convolution's output is kept, `play` takes a copy first
         self.graph_module.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._last_reader = _last_readers(self.graph_module.graph)
+        self._modules = _modules_of(self.graph_module)
         return self
 
     def layer(self, name: str) -> Layer:
@@ -212,7 +214,7 @@ class _Player:
         return call if self.rule is None else self.rule(module, function_of(node), call)
 
     def _module(self, node: torch.fx.Node) -> nn.Module | None:
-        return self.inside.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        return self.inside._modules.get(node)
 
     def _still_wanted(self, node: torch.fx.Node) -> bool:
         """Tell whether what `node` would write over is needed: for a gradient, by the caller, or by a later node."""
@@ -236,6 +238,12 @@ class _Player:
 def _last_readers(graph: torch.fx.Graph) -> dict[torch.fx.Node, torch.fx.Node]:
     """Return for each node the last that reads it."""
     return {source: node for node in graph.nodes for source in node.all_input_nodes}
+
+
+def _modules_of(graph_module: torch.fx.GraphModule) -> dict[torch.fx.Node, nn.Module]:
+    """Return the modules that nodes call; looked up once, because small networks feel it."""
+    calls = (node for node in graph_module.graph.nodes if node.op == "call_module")
+    return {node: graph_module.get_submodule(str(node.target)) for node in calls}
 
 
 def _writes_over_input(node: torch.fx.Node, module: nn.Module | None) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from glassnet.errors import InputError, UnknownName
 from glassnet.models.network import Network
 from glassnet.nn.device import pick_device, reuse_memory
+from glassnet.nn.fuse import fold_nodes, rectify_in_place
 from glassnet.nn.trace import Layer, Shape, Trace, graph_of, on_meta, walk
 from glassnet.nn.trace.nodes import function_of
 
@@ -59,13 +60,30 @@ class Inside:
         }
         self._names = {node: layer for layer, node in self.nodes.items()}
         self._last_reader = _last_readers(self.graph_module.graph)
-        parts = dict(self.graph_module.named_modules(remove_duplicate=False))
-        self._modules = {node: parts[str(node.target)] for node in at.values() if node.op == "call_module"}
+        self._modules = _modules_of(self.graph_module)
 
     @classmethod
     def of(cls, network: Network, *, device: str | torch.device = "cpu") -> Inside:
         """Open `network` for pictures as its preprocess makes them."""
         return cls(network.module, network.module.input_size, device=device)
+
+    def fold(self, exempt: Collection[str] = ()) -> Inside:
+        """Fold batch norms into the convolutions before them, so that it plays faster; return itself.
+
+        A folded norm's name means its convolution's output, which is the norm's. What such a convolution gave before
+        its norm is not computed any more, unless it is among the layers `exempt`, named in full. Outputs agree to
+        float32 rounding (about 1e-5 relative). The module that was opened stays as it is.
+        """
+        spared = {self.nodes[name] for name in exempt}
+        for norm, convolution in fold_nodes(self.graph_module, spared).items():
+            del self.nodes[self._names.pop(convolution)]
+            name = self._names.pop(norm)
+            self.nodes[name], self._names[convolution] = convolution, name
+        rectify_in_place(self.graph_module)  # where the convolution's output is kept, `play` takes a copy first
+        self.graph_module.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._last_reader = _last_readers(self.graph_module.graph)
+        self._modules = _modules_of(self.graph_module)
+        return self
 
     def layer(self, name: str) -> Layer:
         """Return the layer that `name` means: a layer's own name, or a stage's for its last layer.
@@ -75,14 +93,17 @@ class Inside:
         for prefix in ("", "body."):
             if prefix + name in self.nodes:
                 return self.trace[prefix + name]
-            inner = [layer for layer in self.trace if layer.name.startswith(f"{prefix}{name}.")]
+            inner = [layer for layer in self._playable() if layer.name.startswith(f"{prefix}{name}.")]
             if inner:
                 return inner[-1]
-        known = [layer.name.removeprefix("body.") for layer in self.trace]
+        known = [layer.name.removeprefix("body.") for layer in self._playable()]
         stages = dict.fromkeys(word.split(".")[0] for word in known)
         raise UnknownName(
             "layer", name, [*known, *stages], hint="see `glassnet inspect NETWORK --full`, or name a stage"
         )
+
+    def _playable(self) -> list[Layer]:
+        return [layer for layer in self.trace if layer.name in self.nodes]  # a folded convolution is not
 
     def module(self, name: str) -> nn.Module | None:
         """Return the module that the layer called `name` is; None for a function such as an addition."""
@@ -208,6 +229,12 @@ class _Player:
         if name in self.keep:
             self.playing.kept[name] = result
         return result
+
+
+def _modules_of(graph_module: torch.fx.GraphModule) -> dict[torch.fx.Node, nn.Module]:
+    """Return the modules that nodes call; looked up once, because small networks feel it."""
+    calls = (node for node in graph_module.graph.nodes if node.op == "call_module")
+    return {node: graph_module.get_submodule(str(node.target)) for node in calls}
 
 
 def _last_readers(graph: torch.fx.Graph) -> dict[torch.fx.Node, torch.fx.Node]:

@@ -58,7 +58,9 @@ def test_every_network_of_the_registry_at_its_own_size(name: str, compare: Any) 
 
 def build(*layers: dict[str, Any], size: tuple[int, int, int] = (29, 37, 3)) -> nn.Module:
     torch.manual_seed(0)
-    return described(5, size[2], {"input": list(size), "layers": list(layers)})
+    weights = {"weights": "he_normal", "bias": True, "biases": {"type": "uniform", "low": -0.2, "high": 0.2}}
+    defaults = {"conv": weights, "block": weights}
+    return described(5, size[2], {"input": list(size), "layers": list(layers), "defaults": defaults})
 
 
 END: tuple[dict[str, Any], ...] = ({"conv": 12, "activation": "relu"}, {"pool": "global_average"})

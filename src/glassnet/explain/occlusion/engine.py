@@ -188,12 +188,13 @@ class Engine:
 
     def _slide(self, window: Window, source: Place, at: Place, patches: Tensor) -> Tensor:
         y, x = at.y * window.stride[0] - window.before[0], at.x * window.stride[1] - window.before[1]
-        height, width = window.span(at.height, 0), window.span(at.width, 1)
+        more = window.beyond((at.height, at.width))
+        height, width = window.span(at.height + more[0], 0), window.span(at.width + more[1], 1)
         same = (height, width) == (source.height, source.width)
         if not (same and (y == source.y).all() and (x == source.x).all()):
             backdrop = self._backdrop(window.reads[0], window.fill)
             patches = spliced(patches, source, backdrop, y, x, height, width)
-        out = window.inner(patches)
+        out = window.inner(patches)[:, :, : at.height, : at.width]
         if window.scale is not None:
             scale = self._scale(window)
             out = out * scale.windows(at.y, at.x, at.height, at.width)

@@ -64,6 +64,7 @@ class Sliding:
     before: Pair = (0, 0)
     fill: float = 0.0
     scale: Tensor | None = None
+    whole_tiles: Callable[[Pair], Pair] | None = None
 
 
 def as_pooling(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module | None:
@@ -124,6 +125,7 @@ def convolved(
         stride=stride,
         dilation=dilation,
         before=(sides[0], sides[2]),
+        whole_tiles=compute.beyond if compute.tiled is not None else None,
     )
 
 

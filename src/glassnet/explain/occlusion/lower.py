@@ -202,15 +202,17 @@ class _Lowering:
             return False
         if module is not None:
             return type(module) in reading.LOCAL_MODULES or _pads_channels(module)
-        function, args = function_of(node), self._fixed_arguments(node)
+        return self._is_local_call(function_of(node), self._fixed_arguments(node), self._fixed_keywords(node))
+
+    @staticmethod
+    def _is_local_call(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         if function in ("cat", "concat"):
-            axis = self._fixed_keywords(node).get("dim", args[1] if len(args) > 1 else 0)
-            return axis in (1, -3)
+            return kwargs.get("dim", args[1] if len(args) > 1 else 0) in (1, -3)
         if function == "pad":
-            return len(args[1]) == 6 and not any(args[1][:4]) and _constant(args, self._fixed_keywords(node))
+            return len(args[1]) == 6 and not any(args[1][:4]) and _constant(args, kwargs)
         if function == "getitem":
             return _is_channel_slice(args[1])
-        return function in reading.LOCAL_FUNCTIONS and all(map(_same_everywhere, [*args, *self._keyword_values(node)]))
+        return function in reading.LOCAL_FUNCTIONS and all(map(_same_everywhere, [*args, *kwargs.values()]))
 
     def _over(self, node: torch.fx.Node, module: Any, reads: tuple[int, ...]) -> Callable[..., Any] | None:
         """Return the way of a local operator that writes over its first operand."""
@@ -264,9 +266,6 @@ class _Lowering:
     def _fixed_keywords(self, node: torch.fx.Node) -> Mapping[str, Any]:
         found: Any = torch.fx.node.map_arg(node.kwargs, lambda source: self.fixed.get(source, source))
         return dict(found)
-
-    def _keyword_values(self, node: torch.fx.Node) -> list[Any]:
-        return list(self._fixed_keywords(node).values())
 
     def _module(self, node: torch.fx.Node | None) -> nn.Module | None:
         if node is None or node.op != "call_module":

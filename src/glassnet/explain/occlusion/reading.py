@@ -38,7 +38,13 @@ LOCAL_MODULES: tuple[type[nn.Module], ...] = (
     *(LocalResponseNorm, layers.activations.ScaledTanh, ActivityPenalty),
 )
 LOCAL_FUNCTIONS = frozenset(
-    ["add", "sub", "mul", "truediv", "div", "neg", "isub", "itruediv", "maximum", "minimum", "abs", "square", "sqrt", "rsqrt", "exp", "log", "pow", "clamp", "clamp_min", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "sigmoid", "logsigmoid", "hardsigmoid", "hardswish", "hardtanh", "tanh", "tanhshrink", "dropout", "dropout2d", "alpha_dropout", "contiguous", "float", "to", "detach", "clone", "local_response_norm", "threshold"]
+    (
+        *("add", "sub", "mul", "truediv", "div", "neg", "isub", "itruediv", "maximum", "minimum", "abs", "square"),
+        *("sqrt", "rsqrt", "exp", "log", "pow", "clamp", "clamp_min", "threshold", "relu", "relu6", "leaky_relu"),
+        *("elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "sigmoid", "logsigmoid"),
+        *("hardsigmoid", "hardswish", "hardtanh", "tanh", "tanhshrink", "dropout", "dropout2d", "alpha_dropout"),
+        *("contiguous", "float", "to", "detach", "clone", "local_response_norm"),
+    )
 )
 _ARGUMENTS = {
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from glassnet.explain.occlusion.plan import Ints, Place
 
-
 LARGE = 1 << 13
 """From so many numbers in a window on, copying one by one is quicker than torch's indexing."""
 

@@ -193,9 +193,9 @@ def page(record: dict[str, Any], versions: dict[str, str]) -> str:
             f" {machine['python']}, torch {machine['torch']}, glassnet {machine['glassnet']}; Captum"
             f" {versions['captum']} on torch {versions['torch']}. Medians of n rounds in turns.",
             "Made by `benchmarks/occlusion.py`, which says what is measured. 224x224, occluder 16x16, float32;",
-            "milliseconds a position. What was asked stands in brackets. Theory: multiply-adds of the convolutions in a whole",
-            "pass over those of the windows that can change. Differences: of our logits from a loop's over whole passes,",
-            "of our averaged map from Captum's; both over the range.",
+            "milliseconds a position; in brackets what was asked. Theory: multiply-adds of the convolutions in a whole",
+            "pass over those of the windows that can change. Differences: of our logits from a loop's of whole passes,",
+            "and of our averaged map from Captum's; both over the range.",
             "",
             "| network | stride | ours | Captum, one at a time | over Captum | best loop | over the loop | theory |"
             " reached | logits differ | map differs | n |",

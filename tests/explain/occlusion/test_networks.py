@@ -247,6 +247,14 @@ def test_what_the_graph_hides_is_computed_whole(compare: Any) -> None:
     assert compare(module, (3, 12, 12), (4, 4)) < EXACT
 
 
+def test_a_norm_by_the_batchs_own_statistics_sees_one_picture_at_a_time(compare: Any) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.LazyLinear(3))
+    module(torch.zeros(2, 3, 12, 12))
+    assert compare(module, (3, 12, 12), (4, 4)) < EXACT
+
+
 def test_registered_networks_are_computed_incrementally() -> None:
     torch.manual_seed(0)
     assert Engine(Inside(create("resnet20_cifar"), (3, 32, 32)), torch.randn(1, 3, 32, 32)).incremental

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from glassnet.errors import InputError
 from glassnet.explain.case import Progress, no_progress
 from glassnet.explain.inside import Inside
 from glassnet.explain.occlusion.lower import lower
-from glassnet.explain.occlusion.memory import BYTES, bytes_each, bytes_kept, positions_within
+from glassnet.explain.occlusion.memory import BYTES, bytes_each, bytes_kept, bytes_of_tiles, positions_within
 from glassnet.explain.occlusion.operators import Local, Operator, Program, Total, Whole, Window, total_of
 from glassnet.explain.occlusion.plan import Ints, Place, Span, batches, grouped, layout, period, spans
 from glassnet.explain.occlusion.splice import Backdrop, everywhere, spliced
@@ -149,7 +150,8 @@ class Engine:
         for alike in batches(*groups, y, x):
             places = layout(self.program, _each(vertical, y[alike]), _each(horizontal, x[alike]))
             each = bytes_each(self.program, self._cut, places, self._last)
-            most = min(MOST_TOGETHER, positions_within(self.memory, kept, each * (self.workers + 1)))
+            fixed = kept + self.workers * bytes_of_tiles(self.program, places)
+            most = min(MOST_TOGETHER, positions_within(self.memory, fixed, each * (self.workers + 1)))
             for numbers in np.array_split(alike, -(-len(alike) // most)):
                 if len(numbers) < len(alike):
                     places = layout(self.program, _each(vertical, y[numbers]), _each(horizontal, x[numbers]))
@@ -256,7 +258,10 @@ class Engine:
         return place is None or place.full
 
     def _is_right(self) -> bool:
-        """Tell whether the operators' logits for the whole picture are the network's own."""
+        """Tell whether the operators' logits for the whole picture are the network's own, and pictures stay apart."""
+        norms = [part for part in self.inside.graph_module.modules() if isinstance(part, _BatchNorm)]
+        if any(norm.running_mean is None for norm in norms):
+            return False  # it norms by the batch it is in
         with torch.inference_mode():
             own = self.inside.graph_module(self.images.clone())
         found = self.program.values[self.program.logits]

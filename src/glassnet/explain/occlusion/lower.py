@@ -101,7 +101,7 @@ class _Lowering:
         weight, bias, last = module.weight, module.bias, node
         after = self._only_reader(last)
         norm = self._module(after) if after is not None else None
-        if after is not None and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
+        if after is not None and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
             if weight.ndim == 2:
                 weight = weight[:, :, None, None]
             weight, bias = folded(weight, bias, norm)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from glassnet.errors import InputError
+from glassnet.explain.occlusion import winograd
 from glassnet.explain.occlusion.operators import Program, Total, Window
 from glassnet.explain.occlusion.plan import Place
 
@@ -48,6 +49,18 @@ def bytes_each(program: Program, body: int, places: Sequence[Place | None], last
             if last[read] == index:
                 live.pop(read, None)
     return most
+
+
+def bytes_of_tiles(program: Program, places: Sequence[Place | None]) -> int:
+    """Return what one worker's transformed tiles take, in bytes (see `winograd`): four copies of 36 numbers a tile."""
+    most = 0
+    for operator in program.operators:
+        place = places[operator.out]
+        if isinstance(operator, Window) and operator.whole_tiles is not None and place is not None:
+            channels = max(program.values[value].shape[1] for value in (*operator.reads, operator.out))
+            tiles = (place.height // winograd.TILE + 1) * (place.width // winograd.TILE + 1)
+            most = max(most, winograd.CHUNK, tiles * channels)
+    return 4 * 36 * most * BYTES
 
 
 def _bytes_of(program: Program, value: int, places: Sequence[Place | None]) -> int:

@@ -146,7 +146,7 @@ class Engine:
         vertical = spans(self.program, 0, rows, size[0])
         horizontal = spans(self.program, 1, columns, size[1])
         groups = (grouped(rows, period(self.program, 0)), grouped(columns, period(self.program, 1)))
-        kept = bytes_kept(self.program, size) + 2 * BYTES * self._head_batch * self._features
+        kept = bytes_kept(self.program) + 2 * BYTES * self._head_batch * self._features
         for alike in batches(*groups, y, x):
             places = layout(self.program, _each(vertical, y[alike]), _each(horizontal, x[alike]))
             each = bytes_each(self.program, self._cut, places, self._last)

@@ -16,13 +16,14 @@ BYTES = 4
 """Of a float32."""
 
 
-def bytes_kept(program: Program, occluder: tuple[int, int]) -> int:
+def bytes_kept(program: Program) -> int:
     """Return what the unoccluded activations and their padded copies take, at most, in bytes."""
     own = sum(value.numel() * BYTES for value in program.values if isinstance(value, Tensor))
     margins: dict[tuple[int, float], tuple[int, int]] = {}
     for operator in program.operators:
         if isinstance(operator, Window):
-            reach = [operator.span(1, axis) + operator.stride[axis] + min(occluder) for axis in (0, 1)]
+            tile = winograd.TILE if operator.whole_tiles is not None else 0
+            reach = [operator.span(1, axis) + operator.stride[axis] + tile for axis in (0, 1)]
             key = (operator.reads[0], operator.fill)
             before = margins.get(key, (0, 0))
             margins[key] = (max(before[0], reach[0]), max(before[1], reach[1]))

@@ -18,7 +18,7 @@ from glassnet.explain.occlusion.operators import bent
 
 TILE = 4
 """Rows and columns of outputs that a tile gives."""
-FEWEST = 128
+FEWEST = 96
 """With fewer channels the transformations cost more than the products save."""
 CHUNK = 1 << 15
 """Tiles times channels that are transformed at a time, so that they stay in the processor's own memory."""

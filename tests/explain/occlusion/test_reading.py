@@ -14,10 +14,11 @@ from glassnet.explain.occlusion.operators import Program, Whole
 from glassnet.models import create
 
 
-def program_of(name: str, size: tuple[int, int, int] = (3, 64, 64), watched: tuple[str, ...] = ()) -> Program:
+def program_of(name: str, size: tuple[int, int, int] = (3, 64, 64), watched: tuple[int, ...] = ()) -> Program:
+    """Return a network's program; `watched` are places in its trace."""
     torch.manual_seed(0)
     inside = Inside(create(name, classes=5), size)
-    return lower(inside, torch.zeros(1, *size), watched)
+    return lower(inside, torch.zeros(1, *size), tuple(inside.trace.layers[place].name for place in watched))
 
 
 def kinds(program: Program) -> Counter[str]:
@@ -30,10 +31,9 @@ def test_batch_norms_and_rectifiers_disappear() -> None:
 
 
 def test_a_watched_layer_keeps_an_output_of_its_own() -> None:
-    program = program_of("resnet18", watched=("body.layer1.0.conv1", "body.layer1.0.bn1"))
-    extra = kinds(program) - kinds(program_of("resnet18"))
-    assert extra == {"Local": 2}  # its batch norm and its rectifier
-    assert set(program.named) == {"body.layer1.0.conv1", "body.layer1.0.bn1"}
+    program = program_of("resnet18", watched=(0, 1))  # the first convolution and its batch norm
+    assert kinds(program) - kinds(program_of("resnet18")) == {"Local": 2}  # the norm and the rectifier behind it
+    assert list(program.named.values()) == [1, 2]
 
 
 @pytest.mark.parametrize(

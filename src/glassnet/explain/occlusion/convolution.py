@@ -38,7 +38,7 @@ class Convolution:
     def _pack(self) -> Tensor | None:
         """Return the weight in oneDNN's layout; None where this torch or device has none."""
         weight = self.weight
-        if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return None
         try:
             packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
@@ -80,6 +80,8 @@ class Convolution:
 
 def folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the convolution with the batch norm behind it (see `glassnet.nn.fuse`)."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     found: Any = fuse_conv_bn_weights(
         weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )

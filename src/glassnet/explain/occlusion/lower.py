@@ -18,6 +18,7 @@ from glassnet.explain.inside import Inside, _writes_over_input
 from glassnet.explain.occlusion import reading
 from glassnet.explain.occlusion.convolution import folded
 from glassnet.explain.occlusion.operators import Local, Operator, Program, Total, Whole, Window
+from glassnet.nn.arithmetic import padding_sides
 from glassnet.nn.layers.basic import GlobalAveragePool
 from glassnet.nn.trace.nodes import function_of
 
@@ -64,15 +65,22 @@ class _Lowering:
             self.fixed[node] = self._value_of(node)
             return
         numbers = tuple(dict.fromkeys(self.number[source] for source in reads))
+        if type(self._module(node)) in reading.NOTHING:
+            self._name(node, numbers[0])
+            return
         before = self.number[reads[0]]
         step = self._operator(node, numbers)
         self.values.append(step.whole(*(self.values[number] for number in step.reads)))
         self.operators.append(step)
-        self.number[node] = step.out
-        if node in self.watched:
-            self.named[self.watched[node]] = step.out
+        self._name(node, step.out)
         if self._overwrites(node):  # whoever reads the source later reads what stands there then
             self.number.update({other: step.out for other, value in self.number.items() if value == before})
+
+    def _name(self, node: torch.fx.Node, value: int) -> None:
+        """Note which value a node has."""
+        self.number[node] = value
+        if node in self.watched:
+            self.named[self.watched[node]] = value
 
     def _operator(self, node: torch.fx.Node, reads: tuple[int, ...]) -> Operator:
         module, maps = self._module(node), self.values[reads[0]]
@@ -123,9 +131,7 @@ class _Lowering:
         padding: Any = given.get("padding", 0)
         each = padding if isinstance(padding, tuple | list) else (padding, padding)
         vertical, horizontal = (
-            reading.padding_sides(
-                maps.shape[2 + axis], weight.shape[2 + axis], stride[axis], each[axis], dilation[axis]
-            )
+            padding_sides(maps.shape[2 + axis], weight.shape[2 + axis], stride[axis], each[axis], dilation[axis])
             for axis in (0, 1)
         )
         sides = (*vertical, *horizontal)
@@ -136,9 +142,7 @@ class _Lowering:
         while node is not last:
             node = next(iter(node.users))
             self.absorbed.add(node)
-            self.number[node] = len(self.values)
-            if node in self.watched:
-                self.named[self.watched[node]] = len(self.values)
+            self._name(node, len(self.values))
 
     def _only_reader(self, node: torch.fx.Node) -> torch.fx.Node | None:
         """Return the one node that reads `node`; None where others do, or somebody watches it."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from glassnet.data.index import Index
+from glassnet.data.pictures import Pictures
 from glassnet.models import Network
+from glassnet.models.network import new_card
+from glassnet.preprocess import Preprocess
 
 
 class Awkward(nn.Module):
@@ -69,3 +75,38 @@ def picture() -> np.ndarray:
     pixels = np.stack([rows * 5, columns * 6, (rows + columns) * 2], 2).astype(np.uint8)
     pixels[12:24, 10:22] = 250
     return pixels
+
+
+@pytest.fixture(scope="session")
+def network_of() -> Callable[[nn.Module, int, int], Network]:
+    """Makes a network of any module, for grey pictures of (height, width); its input is the pixels' own 0 to 255."""
+
+    def made(module: nn.Module, height: int, width: int) -> Network:
+        preprocess = Preprocess(height=height, width=width, crop=1.0, channels=1, mean=(0,), std=(1 / 255,))
+        return Network(module, new_card("lenet5", ["no", "yes"], preprocess, {}, None))  # type: ignore[arg-type]
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def pictures_of() -> Callable[[Network, np.ndarray], Pictures]:
+    """Makes pictures (N, h, w, C) uint8 for a network, of its first two classes in turn."""
+
+    def made(network: Network, pool: np.ndarray) -> Pictures:
+        count = len(pool)
+        labels = np.arange(count, dtype=np.int64) % 2
+        index = Index(
+            name="squares",
+            kind="arrays",
+            root=None,
+            classes=network.classes[:2],
+            paths=None,
+            images=pool,
+            labels=labels,
+            splits=np.zeros(count, np.int8),
+            sizes=np.tile(np.array(pool.shape[1:3], np.int32), (count, 1)),
+            channels=pool.shape[3],
+        )
+        return Pictures(index=index, pool=pool, labels=labels, preprocess=network.preprocess)
+
+    return made

@@ -7,6 +7,7 @@ weights and bias can carry: w' = w gamma / sqrt(var + eps), b' = beta + (b - mea
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from types import UnionType
 from typing import Any
 
@@ -38,23 +39,37 @@ def fold_batch_norm(module: nn.Module) -> torch.fx.GraphModule:
     agree to float32 rounding (about 1e-5 relative).
     """
     graph_module = layer_graph(copy.deepcopy(module).eval())
+    fold_nodes(graph_module)
     layers = dict(graph_module.named_modules())
-    calls = _count_calls(graph_module)
-    for node in list(graph_module.graph.nodes):
-        source: Any = node.args[0] if node.args else None
-        if _is(node, layers, nn.BatchNorm2d) and _is(source, layers, nn.Conv2d):
-            if len(source.users) > 1 or calls[source.target] > 1 or calls[node.target] > 1:
-                continue
-            fused = fuse_conv_bn_eval(layers[source.target], layers[node.target])
-            graph_module.set_submodule(source.target, fused)
-            node.replace_all_uses_with(source)
-            graph_module.graph.erase_node(node)
     _rectify_in_place(graph_module, layers)
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     graph_module.requires_grad_(False)
     graph_module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return graph_module
+
+
+def fold_nodes(
+    graph_module: torch.fx.GraphModule, exempt: Collection[torch.fx.Node] = ()
+) -> dict[torch.fx.Node, torch.fx.Node]:
+    """Fold the batch norms of `graph_module`, but for those that read a node in `exempt`; return norm -> convolution.
+
+    The norms' nodes are gone from the graph. A folded convolution is a new module; the old one is not written to.
+    """
+    layers = dict(graph_module.named_modules())
+    calls = _count_calls(graph_module)
+    folded: dict[torch.fx.Node, torch.fx.Node] = {}
+    for node in list(graph_module.graph.nodes):
+        source: Any = node.args[0] if node.args else None
+        if _is(node, layers, nn.BatchNorm2d) and _is(source, layers, nn.Conv2d) and source not in exempt:
+            if len(source.users) > 1 or calls[source.target] > 1 or calls[node.target] > 1:
+                continue
+            fused = fuse_conv_bn_eval(layers[source.target], layers[node.target])
+            graph_module.set_submodule(source.target, fused)
+            node.replace_all_uses_with(source)
+            graph_module.graph.erase_node(node)
+            folded[node] = source
+    return folded
 
 
 def _rectify_in_place(graph_module: torch.fx.GraphModule, layers: dict[str, nn.Module]) -> None:

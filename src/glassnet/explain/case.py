@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from glassnet.errors import InputError, UnknownName
-from glassnet.explain.explanation import Explanation, Extent, Kind, Pixels
+from glassnet.explain.explanation import INPUT, Explanation, Extent, Kind, Pixels
 from glassnet.explain.inside import Inside
 from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor
@@ -166,6 +166,8 @@ class Case:
             path=self.path,
             note=note,
             settings=settings,
+            mean=self.network.preprocess.mean if unit == INPUT else (),
+            std=self.network.preprocess.std if unit == INPUT else (),
         )
 
 

@@ -33,7 +33,7 @@ def weights(cells: int, first: float, last: float, pixels: int) -> npt.NDArray[n
     centres = np.arange(pixels) + 0.5
     place = np.clip((centres - first) / step - 0.5, 0, cells - 1)  # in cells, counted between centres
     reach = max(1.0, 1 / step)
-    found = np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(cells)) / reach)
+    found: npt.NDArray[np.float64] = np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(cells)) / reach)
     found /= found.sum(1, keepdims=True)
     found[(centres < first) | (centres > last)] = 0
     return found

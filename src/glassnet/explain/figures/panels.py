@@ -70,14 +70,16 @@ def heat(ax: Axes, explanation: Explanation) -> None:
 
 
 def image(ax: Axes, explanation: Explanation) -> None:
-    """Draw an image of the input space as colours around grey."""
+    """Draw an image of the input space as colours around grey; one that is itself an input as the picture it is."""
     _, edge, beyond = style.limits(explanation.array, "image")
-    shown = style.around_grey(explanation.array, edge)
+    is_input = len(explanation.mean) > 0
+    shown = style.as_picture(explanation) if is_input else style.around_grey(explanation.array, edge)
     left, right, top, bottom = explanation.extent
     ax.imshow(shown, interpolation=style.smooth(shown), extent=(left, right, bottom, top))
     ax.set(xlim=whole(explanation)[:2], ylim=whole(explanation)[2:])
     style.bare(ax)
-    bar(ax, explanation.unit, -edge, edge, "image", beyond)
+    if not is_input:
+        bar(ax, explanation.unit, -edge, edge, "image", beyond)
 
 
 def labels(ax: Axes, explanation: Explanation) -> None:
@@ -140,13 +142,13 @@ def number(value: float, largest: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def caption(ax: Axes, *lines: str) -> None:
+def caption(ax: Axes, *lines: str, letters: int = LETTERS) -> None:
     """Write up to three lines above a panel from the top down, the first one bold; an empty one leaves no gap."""
     for place, text in enumerate(text for text in lines if text):
         if place == 0:
-            style.write(ax, style.line(text, LETTERS - 3), 27.5, fontsize=9.5, fontweight="bold")
+            style.write(ax, style.line(text, letters - 3), 27.5, fontsize=9.5, fontweight="bold")
         else:
-            style.write(ax, style.line(text, LETTERS), 27 - 11 * place, fontsize=8, color=style.MUTED)
+            style.write(ax, style.line(text, letters), 27 - 11 * place, fontsize=8, color=style.MUTED)
 
 
 def class_line(explanation: Explanation) -> str:

@@ -16,7 +16,7 @@ GAP, EDGE, NOTE = 0.22, 0.18, 0.17  # inches between panels, around the figure, 
 
 
 @dataclass(frozen=True)
-class Row:
+class Explained:
     """A picture's explanations, or the `error` that kept it from having any."""
 
     path: str | None
@@ -24,7 +24,7 @@ class Row:
     error: str | None = None
 
 
-def figure(rows: Sequence[Row]) -> Figure:
+def figure(rows: Sequence[Explained]) -> Figure:
     """Return a figure of all rows; below it what a reader must know about the layers and methods, once each."""
     columns = 1 + max((len(row.explanations) for row in rows), default=1)
     columns = max(columns, 2)
@@ -45,7 +45,7 @@ def figure(rows: Sequence[Row]) -> Figure:
     return drawn
 
 
-def _row(drawn: Figure, row: Row, top: float, tall: float, columns: int) -> None:
+def _row(drawn: Figure, row: Explained, top: float, tall: float, columns: int) -> None:
     width, height = drawn.get_size_inches()
     if row.error is not None:
         words = style.line(f"{row.path or 'picture'}: {row.error}", 40 * columns)
@@ -62,13 +62,13 @@ def _row(drawn: Figure, row: Row, top: float, tall: float, columns: int) -> None
         panels.draw(explanation, ax)
 
 
-def ratio(row: Row) -> float:
+def ratio(row: Explained) -> float:
     """Return how many times as high as wide the row's picture is."""
     height, width = row.explanations[0].picture.shape[:2]
-    return height / width
+    return float(height / width)
 
 
-def notes_of(rows: Sequence[Row], columns: int) -> list[str]:
+def notes_of(rows: Sequence[Explained], columns: int) -> list[str]:
     """Return the notes of all explanations as lines for the figure's foot; one that many methods give stands once."""
     whose: dict[str, list[str]] = {}
     for explanation in (explanation for row in rows for explanation in row.explanations):

@@ -17,7 +17,7 @@ from glassnet.data.problems import printable
 from glassnet.errors import InputError
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.figures import panels, style
-from glassnet.explain.figures.rows import Row, figure
+from glassnet.explain.figures.rows import Explained, figure
 from glassnet.files import atomic_path, check_writable, storage_errors
 
 FIGURES = (".png", ".svg", ".pdf")
@@ -29,10 +29,10 @@ def save(explanations: Sequence[Explanation], path: Path) -> Path:
 
     Raises `InputError` for another ending, `StorageError` where it cannot be written.
     """
-    return save_rows([Row(explanations[0].path, explanations)], path)
+    return save_rows([Explained(explanations[0].path, explanations)], path)
 
 
-def save_rows(rows: Sequence[Row], path: Path) -> Path:
+def save_rows(rows: Sequence[Explained], path: Path) -> Path:
     """Write the explanations of several pictures, a row for each; otherwise as `save`."""
     check_ending(path)
     if path.suffix.lower() == NUMBERS:
@@ -82,7 +82,7 @@ def numbers(explanations: Sequence[Explanation]) -> dict[str, Any]:
 
 def html(explanation: Explanation) -> str:
     """Return the figure as HTML that needs no other file, with what it shows said for those who cannot see it."""
-    drawn = figure([Row(explanation.path, [explanation])])
+    drawn = figure([Explained(explanation.path, [explanation])])
     said = ", ".join(filter(None, (explanation.title, panels.class_line(explanation), panels.layer_line(explanation))))
     return f'<img src="{png_uri(drawn)}" alt="{escape(printable(said))}" style="max-width: 100%">'
 

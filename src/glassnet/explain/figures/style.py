@@ -19,7 +19,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.text import Text
 
 from glassnet.data.problems import printable
-from glassnet.explain.explanation import Kind, Pixels
+from glassnet.explain.explanation import Explanation, Kind, Pixels
 
 INK, MUTED, RULE = "#24292f", "#656d76", "#d8dee4"
 SMALL = 64  # px; up to here a picture is enlarged in square pixels
@@ -95,6 +95,14 @@ def around_grey(image: npt.NDArray[Any], edge: float) -> npt.NDArray[np.float64]
     """Return an image (H, W, 1 or 3) of numbers from -edge to edge as colours around grey, (H, W, 3) in [0, 1]."""
     shown = np.clip(0.5 + 0.5 * np.asarray(image, np.float64) / edge, 0, 1)
     return shown if shown.shape[2] == 3 else np.repeat(shown[:, :, :1], 3, 2)
+
+
+def as_picture(explanation: Explanation) -> npt.NDArray[np.float64]:
+    """Return an image that is an input of the network as the picture it stands for, (H, W, 3) in [0, 1]."""
+    channels = explanation.array.shape[2]
+    scaled = np.asarray(explanation.array, np.float64) * explanation.std[:channels] + explanation.mean[:channels]
+    shown = np.clip(scaled, 0, 1)
+    return shown if channels == 3 else np.repeat(shown[:, :, :1], 3, 2)
 
 
 def smooth(picture: npt.NDArray[Any]) -> str:

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from glassnet.explain.figures import style
 
-WINDOW, NEXT = "#c2410c", "#0b6e4f"
+WINDOW, NEXT = "#e8590c", "#12b886"
 Numbers = npt.NDArray[Any]
 Shade = Callable[[Numbers], npt.NDArray[np.float64]]
 

@@ -20,6 +20,7 @@ from glassnet.explain.teaching.numbers import cells, place, plain, signed
 PANEL, GAP, EDGE, HEAD = 3.0, 0.35, 0.25, 0.62  # inches
 ACROSS = 4  # panels in a row
 CELL = 0.3  # inches; a kernel's number
+LETTERS = 43  # that fit over a panel
 MOST = 24  # kernels in one figure
 
 
@@ -57,7 +58,7 @@ def _photo(ax: Axes, filtered: Filtered, name: str) -> None:
     ax.imshow(filtered.picture[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation=style.smooth(filtered.picture))
     style.bare(ax)
     height, width = filtered.picture.shape[:2]
-    caption(ax, "Picture, in grey", name, f"{height} × {width} numbers from 0 (black) to 255 (white)")
+    caption(ax, "Picture, in grey", name, f"{height} × {width} numbers, 0 black to 255 white", letters=LETTERS)
 
 
 def _answers(figure: Figure, ax: Axes, filtered: Filtered) -> None:
@@ -70,7 +71,9 @@ def _answers(figure: Figure, ax: Axes, filtered: Filtered) -> None:
         low, high = (low, high) if float(filtered.kernel.weight.sum()) > 0 else (-high, low)
     shown = ax.imshow(answers, cmap=colours, vmin=low, vmax=high, interpolation=style.smooth(answers), aspect="auto")
     style.bare(ax)
-    caption(ax, title(filtered), filtered.setting, filtered.sizes)
+    before, after = filtered.picture.shape, answers.shape
+    sizes = f"{before[0]} × {before[1]} becomes {after[0]} × {after[1]}"
+    caption(ax, title(filtered), filtered.setting, sizes, letters=LETTERS)
     inset = ax.inset_axes((0, -0.075, 1, 0.035))
     bar = figure.colorbar(shown, cax=inset, orientation="horizontal", ticks=MaxNLocator(5))
     bar.outline.set_edgecolor(style.RULE)

@@ -12,7 +12,7 @@ from glassnet.explain.teaching.numbers import NEXT, WINDOW, cells, grey, outline
 from glassnet.explain.teaching.pictures import title
 from glassnet.explain.teaching.steps import POOL, Steps
 
-WIDE = 10.6  # inches
+WIDE = 11.2  # inches
 CELL = 0.42  # inches; a number
 LEFT = 0.3
 
@@ -25,16 +25,16 @@ def draw_sheet(found: Steps, name: str) -> Figure:
     picture = 3.4 * filtered.picture.shape[0] / filtered.picture.shape[1]
     first = max(picture, around)
     with style.style():
-        figure = Figure(figsize=(WIDE, 1.5 + first + 1.1 + CELL * side + 1.1 + CELL * found.answers.shape[0] + 0.9))
+        figure = Figure(figsize=(WIDE, 1.25 + first + 0.75 + CELL * side + 0.8 + CELL * found.answers.shape[0] + 0.35))
         figure.set_facecolor("white")
         FigureCanvasAgg(figure)
         say(figure, LEFT, 0.22, f"One convolution and one pooling of {name}", fontsize=13, fontweight="bold")
         say(figure, LEFT, 0.52, f"kernel {title(filtered)}: {filtered.setting}; {filtered.sizes}", color=style.MUTED)
         top = 1.25
         _where(figure, found, top, picture)
-        top += first + 0.9
+        top += first + 0.75
         _products(figure, found, top)
-        top += CELL * side + 1.2
+        top += CELL * side + 0.8
         _pooling(figure, found, top)
     return figure
 
@@ -60,14 +60,14 @@ def _where(figure: Figure, found: Steps, top: float, tall: float) -> None:
         outline(numbers, left + filtered.stride, above, side, NEXT, linestyle=(0, (3, 2)), linewidth=1.8)
     outline(numbers, left, above, side, WINDOW)
     row, column = found.row * filtered.stride, found.column * filtered.stride
-    counted = ", counted with the padding" if filtered.padding else ""
     words = [
-        "Grey levels, 0 black to 255 white, around the window",
-        f"whose corner is row {row}, column {column}{counted}.",
+        "Grey levels, 0 black to 255 white, around the",
+        f"window whose corner is row {row}, column {column}" + (" of" if filtered.padding else "."),
+        *(["the padded picture."] if filtered.padding else []),
         "",
         f"The window holds {side} × {side} of them (orange).",
-        f"The next one to the right begins {_pixels(filtered.stride)} further (green):",
-        f"that is stride {filtered.stride}.",
+        f"Stride {filtered.stride}: the next one to the right begins",
+        f"{_pixels(filtered.stride)} further (green).",
     ]
     say(figure, LEFT + 4.1 + CELL * columns, top, "\n".join(words), color=style.MUTED, fontsize=8.5)
 
@@ -98,7 +98,7 @@ def _products(figure: Figure, found: Steps, top: float) -> None:
     say(figure, left + 0.05, top + wide / 2, plain(found.total), fontsize=19, fontweight="bold", va="center")
     shown = [plain(float(value)) for value in found.products.flatten() if value]
     total = " + ".join(shown).replace("+ −", "− ") or "0"
-    words = style.wrapped(f"{total} = {plain(found.total)}", 46)
+    words = style.wrapped(f"{total} = {plain(found.total)}", 44)
     say(figure, left + 1.55, top, f"at row {found.row}, column {found.column} of the output:\n{words}",
         fontsize=8.5, color=style.MUTED)  # fmt: skip
 
@@ -128,11 +128,11 @@ def _pooling(figure: Figure, found: Steps, top: float) -> None:
         left += max(wide * numbers.shape[1], 1.7) + 0.75
     high, across = found.filtered.answers.shape
     words = (
-        f"Pooling looks at {POOL} × {POOL} numbers at a time,\nstride {POOL}, and has no weights: max pooling\n"
-        f"keeps the largest, average pooling the mean.\nThe whole output: {high} × {across} becomes\n"
-        f"{high // POOL} × {across // POOL}."
+        f"Pooling takes {POOL} × {POOL} numbers at a time, stride\n{POOL}, and has no weights: max pooling keeps\n"
+        "the largest, average pooling the mean. The\n"
+        f"whole output, {high} × {across}, becomes {high // POOL} × {across // POOL}."
     )
-    say(figure, left - 0.2, top, words, fontsize=8.5, color=style.MUTED)
+    say(figure, left - 0.45, top, words, fontsize=8.5, color=style.MUTED)
 
 
 def _frame(ax: Axes, left: float, top: float, size: int) -> None:

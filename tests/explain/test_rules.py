@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +31,12 @@ from glassnet.reference.normalisation import (
 from glassnet.reference.pooling import max_pooling_backward, max_pooling_forward
 
 SHAPE = (2, 12, 11)
+_FILE = Path(__file__).parents[1] / "golden" / "small_nets.py"
+_SPEC = importlib.util.spec_from_file_location("small_nets", _FILE)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+small_nets = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(small_nets)
 
 
 def numpy_rule(rule: str, g: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -136,23 +146,57 @@ def test_a_network_with_every_difficulty_is_what_numpy_says(everything: Everythi
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-12)
 
 
-def test_hooks_on_a_reused_rectifier_are_wrong_where_this_is_right(everything: Everything) -> None:
-    """Tools that hang a hook on each ReLU module change calls of modules only; torch's F.relu escapes them."""
-    generator = np.random.default_rng(0)
-    images = generator.standard_normal((1, *SHAPE))
-    ours_inside = opened(everything, SHAPE)
-    everything.eval().double()
-    everything.act.inplace = False  # a hook on one that works in place is refused by torch
-    hooked = torch.from_numpy(images).requires_grad_()
-    handle = everything.act.register_full_backward_hook(lambda _m, _gi, go: (go[0].clamp_min(0),))
-    out = everything(hooked)
-    seed = np.ones(tuple(out.shape))
-    (by_hooks,) = torch.autograd.grad(out, hooked, torch.from_numpy(seed))
-    handle.remove()
-    truth = everything_in_numpy(everything, images, seed, "deconvnet")
-    ours = backward(ours_inside, torch.from_numpy(images), None, torch.from_numpy(seed), "deconvnet")
-    assert abs(by_hooks.numpy() - truth).max() > 0.1 * abs(truth).max()
-    np.testing.assert_allclose(ours.numpy(), truth, atol=1e-12)
+def small_net_in_numpy(net: Any, images: np.ndarray, seed: np.ndarray, rule: str, *, before: bool) -> np.ndarray:
+    """The way back through a net of `small_nets`, for a seed (N, K) at the logits.
+
+    `before`: the first rectifier sits before the second convolution, past the shortcut, as in `Preactivation`.
+    """
+
+    def bend(z: np.ndarray, *, here: bool) -> np.ndarray:
+        return relu(z) if here else z
+
+    def back(g: np.ndarray, z: np.ndarray, *, here: bool) -> np.ndarray:
+        return numpy_rule(rule, g, z) if here else g
+
+    z1, conv1 = convolution_forward(images, numbers(net.conv1.weight), numbers(net.conv1.bias), padding=1)
+    running = numbers(net.norm.running_mean), numbers(net.norm.running_var)
+    n1, norm = batch_norm_eval_forward(z1, numbers(net.norm.weight), numbers(net.norm.bias), running)
+    x, pool = max_pooling_forward(bend(n1, here=not before), 3, 2, padding=1)
+    bent = bend(x, here=before)
+    z2, conv2 = convolution_forward(bent, numbers(net.conv2.weight), numbers(net.conv2.bias), padding=1)
+    s = bend(z2, here=not before) + x
+    joined, parts = concatenate_forward([relu(s), x])
+    z3, conv3 = convolution_forward(joined, numbers(net.conv3.weight), numbers(net.conv3.bias), stride=2, padding=1)
+
+    g = numpy_rule(rule, (seed @ numbers(net.head.weight)).reshape(z3.shape), z3)
+    left, dx = concatenate_backward(convolution_backward(g, conv3)[0], parts)
+    ds = numpy_rule(rule, left, s)
+    through = convolution_backward(back(ds, z2, here=not before), conv2)[0]
+    dx = dx + ds + back(through, x, here=before)
+    g = back(max_pooling_backward(dx, pool), n1, here=not before)
+    return convolution_backward(batch_norm_eval_backward(g, norm)[0], conv1)[0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", small_nets.NETS)
+def test_captum_where_captum_is_right_and_numpy_everywhere(name: str, rule: str) -> None:
+    """Captum hangs hooks on ReLU modules and their inputs: it misses functions, and takes shortcuts for branches."""
+    net, images = small_nets.build(name), small_nets.pictures()
+    seed = torch.zeros(2, small_nets.CLASSES)
+    seed[:, small_nets.TARGET] = 1
+    golden = json.loads(small_nets.GOLDEN.read_text())[name]
+    np.testing.assert_allclose(numbers(net(images)).ravel(), golden["logits"], atol=1e-5)
+    captums = np.array(golden[rule]).reshape(images.shape)
+    ours = backward(Inside(net, small_nets.SHAPE), images, None, seed, rule).numpy()
+    truth = small_net_in_numpy(
+        net, images.double().numpy(), seed.double().numpy(), rule, before=name == "preactivation"
+    )
+    np.testing.assert_allclose(ours, truth, atol=1e-5)
+    off = abs(captums - truth).max() / abs(truth).max()
+    if name in small_nets.CAPTUM_IS_RIGHT or rule == "gradient":
+        assert off < 1e-5
+    else:
+        assert off > 0.1
 
 
 class Written(nn.Module):

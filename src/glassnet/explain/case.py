@@ -85,7 +85,10 @@ class Case:
 
     def about(self, label: str | int) -> Case:
         """Return the case of another class; "top" is the likeliest one."""
-        return replace(self, target=class_number(self.network, label, self.probabilities), progress=self.progress)
+        other = replace(self, target=class_number(self.network, label, self.probabilities), progress=self.progress)
+        known = {name: value for name, value in vars(self).items() if name in ("predictor", "logits", "probabilities")}
+        vars(other).update(known)  # of the same picture: not computed again
+        return other
 
     @cached_property
     def predictor(self) -> Predictor:

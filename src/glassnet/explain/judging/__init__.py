@@ -1,0 +1,6 @@
+"""Are the explanations right? Curves, pointing and a sanity check for methods on a network and pictures of one's own."""
+
+from glassnet.explain.judging.judge import METHODS, judge
+from glassnet.explain.judging.verdict import Estimate, Row, Verdict
+
+__all__ = ["METHODS", "Estimate", "Row", "Verdict", "judge"]

@@ -70,7 +70,7 @@ def test_no_pixel_outside_the_field_matters_and_those_at_its_corners_do(network_
                 images.requires_grad_()
                 output = inside.play(images, keep=[layer], until=layer).kept[layer]
                 answer = output[(0, found.channel, *patch.position)]
-                assert float(answer) == pytest.approx(patch.value, rel=1e-4)
+                assert float(answer.detach()) == pytest.approx(patch.value, rel=1e-4)
                 slope = torch.autograd.grad(answer, images)[0][0, 0]
                 top, left, bottom, right = patch.field
                 within = torch.zeros_like(slope, dtype=torch.bool)

@@ -12,7 +12,6 @@ took a fifth of the steps that momentum on pixels took; the start is faint noise
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,16 @@ from glassnet.explain.case import Case, Progress, no_progress
 from glassnet.explain.choose import AUTO, chosen_map, short, stages
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.inside import Inside
-from glassnet.explain.priors import Canvas, Colours, alpha_norm, draw_shift, moved, to_pixels, total_variation
+from glassnet.explain.priors import (
+    Canvas,
+    Colours,
+    alpha_norm,
+    check_descent,
+    draw_shift,
+    moved,
+    to_pixels,
+    total_variation,
+)
 from glassnet.nn.trace import Layer
 from glassnet.preprocess import Preprocess
 
@@ -77,7 +85,14 @@ def invert(
         UnknownName: there is no such layer.
         InputError: a setting out of range, or a layer that gives nothing but zeros.
     """
-    _check(images, steps, learning_rate, alpha_weight, tv_weight, jitter)
+    check_descent(
+        images.shape[2:],
+        steps=steps,
+        learning_rate=learning_rate,
+        alpha_weight=alpha_weight,
+        tv_weight=tv_weight,
+        jitter=jitter,
+    )
     found = inside.layer(layer)
     images = images.to(inside.device)
     wanted = _output(inside, images, found).detach()
@@ -179,27 +194,3 @@ def _squared(output: Tensor, wanted: Tensor) -> Tensor:
 def _falling(done: float) -> float:
     """Return the share of the learning rate: all of it for the first half, then down to a fiftieth in a line."""
     return min(1.0, 2 * (1 - done) + 0.02)
-
-
-def _check(
-    images: Tensor, steps: int, learning_rate: float, alpha_weight: float, tv_weight: float, jitter: int
-) -> None:
-    check_steps(steps, jitter, images.shape[2:])
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise InputError(f"learning_rate is {learning_rate!r}; expected a number above 0")
-    check_weights(alpha_weight=alpha_weight, tv_weight=tv_weight)
-
-
-def check_steps(steps: int, jitter: int, size: Sequence[int]) -> None:
-    """Raise `InputError` unless there is a step to do, and a picture of `size` (H, W) can be moved by `jitter`."""
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise InputError(f"steps is {steps!r}; expected a whole number of at least 1")
-    if not isinstance(jitter, int) or isinstance(jitter, bool) or not 0 <= jitter < min(size):
-        raise InputError(f"jitter is {jitter!r}; expected whole pixels from 0 to less than the picture's {min(size)}")
-
-
-def check_weights(**weights: float) -> None:
-    """Raise `InputError` for a prior's weight that is negative or no number."""
-    for name, weight in weights.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise InputError(f"{name} is {weight!r}; expected a number of at least 0")

@@ -20,8 +20,7 @@ from glassnet.explain.case import Case, Progress, class_number, no_progress
 from glassnet.explain.choose import AUTO, chosen_map, short
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.inside import Inside
-from glassnet.explain.inversion import check_steps, check_weights
-from glassnet.explain.priors import Canvas, Colours, alpha_norm, to_pixels, total_variation
+from glassnet.explain.priors import Canvas, Colours, alpha_norm, check_descent, to_pixels, total_variation
 from glassnet.explain.strongest import as_maps
 from glassnet.models.network import Network
 from glassnet.nn.trace import Layer
@@ -88,10 +87,14 @@ def ascend(
     """Make the picture that `aim` answers most; settings as in `maximise`."""
     size = inside.trace.input_shape
     jitter = max(1, min(size[1:]) // 28) if jitter is None else jitter
-    check_steps(steps, jitter, size[1:])
-    check_weights(alpha_weight=alpha_weight, tv_weight=tv_weight)
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise InputError(f"learning_rate is {learning_rate!r}; expected a number above 0")
+    check_descent(
+        size[1:],
+        steps=steps,
+        learning_rate=learning_rate,
+        alpha_weight=alpha_weight,
+        tv_weight=tv_weight,
+        jitter=jitter,
+    )
     canvas = Canvas((1, *size), kind=parametrisation, seed=seed).to(inside.device)
     colours = Colours.of(network.preprocess, inside.device)
     generator = torch.Generator().manual_seed(seed)
@@ -141,7 +144,7 @@ def maximise(
         label: a class's name or number. Either this or a channel.
         channel: its mean over all positions is raised, in `layer` (None or "auto": the last map).
         position: (row, column): only this neuron of the channel.
-        jitter: most pixels either way that a step moves the picture; None takes an eighth of an inch of 224: 8 there.
+        jitter: most pixels either way that a step moves the picture; None takes a 28th of the shorter side.
         seed: of the starting noise and of the moves; torch's own state is not touched.
 
     Raises:

@@ -12,6 +12,7 @@ along: Ruderman et al. 1998, "Statistics of cone responses to natural images".
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -137,3 +138,18 @@ def _spectrum(height: int, width: int) -> Tensor:
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
     frequency = (rows.square() + columns.square()).sqrt()
     return 1 / frequency.clamp(min=1 / max(height, width))
+
+
+def check_descent(
+    size: Sequence[int], *, steps: int, learning_rate: float, alpha_weight: float, tv_weight: float, jitter: int
+) -> None:
+    """Raise `InputError` for settings that no descent on a picture of `size` (H, W) can have."""
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise InputError(f"steps is {steps!r}; expected a whole number of at least 1")
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise InputError(f"learning_rate is {learning_rate!r}; expected a number above 0")
+    for name, weight in (("alpha_weight", alpha_weight), ("tv_weight", tv_weight)):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise InputError(f"{name} is {weight!r}; expected a number of at least 0")
+    if not isinstance(jitter, int) or isinstance(jitter, bool) or not 0 <= jitter < min(size):
+        raise InputError(f"jitter is {jitter!r}; expected whole pixels from 0 to less than the picture's {min(size)}")

@@ -83,17 +83,15 @@ def cam(case: Case) -> Explanation:
     source = cam_source(case.inside)
     keep = [source.maps.name, *([source.pooled] if source.pooled else [])]
     with torch.no_grad():
-        kept = case.inside.play(case.images, keep=keep).kept
-    maps = kept[source.maps.name][0].float().cpu()
-    if source.head is None:
-        values = maps[case.target]
-    else:
-        pooled = kept[str(source.pooled)].float().cpu().flatten()
-        if not torch.allclose(maps.mean((1, 2)), pooled, rtol=1e-3, atol=1e-4 * float(maps.abs().max())):
-            raise InputError(_refusal(f"what the linear layer reads is not the mean of {short(source.maps.name)}"))
-        values = _weighed(source.head.weight[case.target].float().cpu(), maps)
+        playing = case.inside.play(case.images, keep=keep)
+    maps = playing.kept[source.maps.name][0].float().cpu()
+    pooled = playing.kept[source.pooled] if source.pooled else playing.logits
+    assert pooled is not None
+    if not _is_mean(maps, pooled.float().cpu().flatten()):
+        raise InputError(_refusal(f"here what is read is not the mean of {short(source.maps.name)} over all positions"))
+    rows = torch.eye(len(maps)) if source.head is None else source.head.weight.float().cpu()  # (K, C)
     return case.explanation(
-        values.numpy(),
+        _weighed(rows[case.target], maps).numpy(),
         method="cam",
         title="CAM",
         kind="signed",
@@ -126,6 +124,12 @@ def cam_source(inside: Inside) -> CamSource:
     if maps is not None and maps.output_shape[0] == last.output_shape[0]:
         return CamSource(maps)
     raise InputError(_refusal(f"here the last layer is {short(last.name)} ({last.kind})"))
+
+
+def _is_mean(maps: Tensor, pooled: Tensor) -> bool:
+    """Tell whether `pooled` (D,) is the mean over positions of maps (C, h, w), up to rounding: names alone may lie."""
+    means, slack = maps.mean((1, 2)), 1e-4 * float(maps.abs().max())
+    return means.shape == pooled.shape and torch.allclose(means, pooled, rtol=1e-3, atol=slack)
 
 
 _MEANS = {"GlobalAveragePool", "AdaptiveAvgPool2d", "AvgPool2d", "AvgPool2dSame", "mean"}

@@ -216,7 +216,7 @@ class _Player:
     def _still_wanted(self, node: torch.fx.Node) -> bool:
         """Tell whether what `node` would write over is needed: for a gradient, by the caller, or by a later node."""
         source: Any = node.args[0]
-        if torch.is_grad_enabled() or len(source.users) > 1:
+        if self.results[source].requires_grad or len(source.users) > 1:  # before a leaf nothing is differentiated
             return True
         owned = [*self.playing.kept.values(), *self.given.values(), self.images]
         owned += [value for other, value in self.results.items() if other is not source]

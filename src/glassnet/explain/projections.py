@@ -7,8 +7,6 @@ do; the gradient sends back 1, so that it is the derivative of the activation, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -74,9 +72,8 @@ def _explained(
     seeds = where if method == "gradient" else where * activations
     image = project(case, found.name, rule=method, seeds=seeds)
     note = "; ".join(filter(None, [note, said, _same_rules(case, method)]))
-    return _explanation(case, image, method, f"{title} of {_named(found, channel)}", layer=found.name, note=note)(
-        channel=channel, position=position, layer=layer
-    )
+    title = f"{title} of {_named(found, channel)}"
+    return _explanation(case, image, method, title, note, layer=found.name, channel=channel, position=position)
 
 
 def _of_class(case: Case, method: str, title: str, channel: int | None, position: Position | None) -> Explanation:
@@ -86,29 +83,24 @@ def _of_class(case: Case, method: str, title: str, channel: int | None, position
     seed = torch.zeros(1, len(case.network.classes))
     seed[0, case.target] = 1
     image = backward(case.inside, case.images, None, seed, method)
-    return _explanation(case, image, method, title, note=_same_rules(case, method))()
+    return _explanation(case, image, method, title, _same_rules(case, method))
 
 
 def _explanation(
-    case: Case, image: Tensor, method: str, title: str, *, layer: str | None = None, note: str
-) -> Callable[..., Explanation]:
-    """Return a function from the settings to the explanation of `image` (1, C, H, W)."""
-    unit = "change per unit of the input" if method == "gradient" else "projection, in the input's units"
-
-    def finished(**settings: object) -> Explanation:
-        return case.explanation(
-            image[0].permute(1, 2, 0).cpu().numpy(),  # (H, W, C)
-            method=method,
-            title=title,
-            kind="image",
-            unit=unit,
-            layer=layer,
-            of_class=layer is None,
-            note=note,
-            **{name: value for name, value in settings.items() if value is not None},
-        )
-
-    return finished
+    case: Case, image: Tensor, method: str, title: str, note: str, *, layer: str | None = None, **settings: object
+) -> Explanation:
+    """Return the explanation whose image is (1, C, H, W)."""
+    return case.explanation(
+        image[0].permute(1, 2, 0).cpu().numpy(),  # (H, W, C)
+        method=method,
+        title=title,
+        kind="image",
+        unit="change per unit of the input" if method == "gradient" else "projection, in the input's units",
+        layer=layer,
+        of_class=layer is None,
+        note=note,
+        **{name: value for name, value in settings.items() if value is not None},
+    )
 
 
 def _places(layer: Layer, activations: Tensor, channel: int | None, position: Position | None) -> tuple[Tensor, str]:

@@ -1,4 +1,4 @@
-"""The command line: a table of verbs. Each is a thin skin over the plain function of the same name in `verbs`.
+"""The command line: a table of verbs, each a thin skin over a plain function, in `verbs` or `explain.api`.
 
 Nothing heavy is imported until a verb runs, so `glassnet --help` answers at once. Results go to stdout, everything
 else (progress, notes, errors) to stderr. Exit codes: 0 all good, 1 some items failed, 2 bad call, 130 interrupted.
@@ -28,6 +28,7 @@ from glassnet.cli.options import (
     assignments,
     picture_size,
 )
+from glassnet.cli.seeing import register
 from glassnet.errors import GlassnetError, InputError
 
 app = typer.Typer(
@@ -373,6 +374,9 @@ def find_lr(
         seed=seed,
     )
     show.learning_rate(found, output, json=json)
+
+
+register(app)
 
 
 def fail(message: str, code: int) -> NoReturn:

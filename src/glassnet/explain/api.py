@@ -1,4 +1,4 @@
-"""What a user can ask of a network and a picture, as plain functions: the verbs `explain`, `look`, `patches`, `filters`.
+"""What a user can ask of a network and a picture, as plain functions: `explain`, `look`, `patches`, `filters`.
 
 `verbs` and the command line pass on to these. They load, choose and check; the methods are in files of their own.
 """
@@ -10,20 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-import torch
-
+from glassnet.data.index import scan
+from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import InputError, PictureError, nearest
 from glassnet.explain.case import Case, Progress, no_progress
 from glassnet.explain.choose import AUTO
 from glassnet.explain.explanation import Explanation
+from glassnet.explain.figures.first_layer import FirstFilters, first_filters
 from glassnet.explain.figures.rows import Explained
+from glassnet.explain.figures.save import check_output
 from glassnet.explain.inside import Inside
+from glassnet.explain.judging.judge import judge
+from glassnet.explain.judging.verdict import Verdict
 from glassnet.explain.methods import Method, find
+from glassnet.explain.page.look import look_at
+from glassnet.explain.patches import ChannelPatches, top_patches
+from glassnet.explain.strongest import TOP
+from glassnet.explain.teaching.filtering import Filtered, convolve, read_photo
+from glassnet.explain.teaching.kernels import kernels as named_kernels
+from glassnet.files import write_text
 from glassnet.models.network import Network, load_network
 from glassnet.models.prediction import Picture
 from glassnet.nn.device import set_threads
 
 Settings = Mapping[str, Any]
+KERNELS = ("sobel_x", "sobel_y", "laplacian")
+"""What a photo is filtered with where nobody names a kernel."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ def explain_pictures(
     methods: Sequence[str],
     *,
     layer: str = AUTO,
-    label: str | int = "top",
+    label: str | int | Sequence[str | int] = "top",
     settings: Settings | None = None,
     pretrained: bool | str = False,
     device: str = "auto",
@@ -94,28 +106,29 @@ def explain_pictures(
 
     Args:
         layer: a layer's or stage's name for the methods that look at one; "auto" leaves it to each, which says what it
-            took in its note. Methods that explain a class without a layer explain that layer's answer where one is named.
-        label: the class to explain: its name, its number, or "top" for the likeliest of each picture.
+            took in its note. Methods that explain a class without a layer explain a layer's answer where one is named.
+        label: the class to explain: its name, its number, or "top" for the likeliest of each picture; of several, each
+            method explains one after the other.
         settings: of the methods, by name; each goes to every method that takes it, and "occlusion.stride" to one.
         seed: for the methods that draw.
 
     Raises:
         UnknownName: a method, layer or class. InputError: a setting that no method takes, or that is out of range.
     """
-    set_threads(threads)
     asked = questions(methods, layer, settings or {}, seed)
-    opened = network if isinstance(network, Network) else load_network(network, pretrained=pretrained)
+    opened = _open(network, pretrained=pretrained, threads=threads)
     inside = Inside.of(opened, device=device)
+    labels = [label] if isinstance(label, str | int) else list(label)
     for picture in pictures:
         path = str(picture) if isinstance(picture, str | Path) else None
         try:
-            case = Case.of(opened, picture, label=label, inside=inside, device=device, progress=progress)
+            case = Case.of(opened, picture, inside=inside, device=device, progress=progress)
         except PictureError as error:
             if strict:
                 raise
             yield Explained(path, error=str(error))
             continue
-        yield Explained(path, [question.ask(case) for question in asked])
+        yield Explained(path, [question.ask(case.about(label)) for label in labels for question in asked])
 
 
 def questions(names: Sequence[str], layer: str, settings: Settings, seed: int) -> list[Question]:
@@ -152,8 +165,107 @@ def _check_taken(name: str, takes: Mapping[str, Settings]) -> None:
         raise InputError(f"{' and '.join([whose] if whose else takes)} takes no setting {inner!r}; {listed}{hint}")
 
 
-def opened(network: str | Path, *, pretrained: bool | str, threads: int | None, seed: int) -> Network:
-    """Return a network to look into, threads and torch's seed set."""
+def judge_methods(
+    network: str | Path | Network,
+    data: str | Path,
+    methods: Sequence[str],
+    *,
+    settings: Settings | None = None,
+    pretrained: bool | str = False,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    progress: Progress = no_progress,
+    **choices: Any,
+) -> Verdict:
+    """Judge methods on `network` with the pictures of `data`: how surely can each be believed here?
+
+    `choices` are those of `glassnet.explain.judging.judge.judge`. Raises what `explain_pictures` and `scan` raise.
+    """
+    asked = questions(methods, AUTO, settings or {}, seed)
+    opened = _open(network, pretrained=pretrained, threads=threads)
+    pictures = data_of(opened, data, seed)
+    given = {question.method.name: question.settings for question in asked}
+    return judge(opened, pictures, list(given), settings=given, device=device, seed=seed, progress=progress, **choices)
+
+
+def patches(
+    network: str | Path | Network,
+    data: str | Path,
+    *,
+    layer: str = AUTO,
+    channels: Sequence[int] | None = None,
+    top: int = TOP,
+    pretrained: bool | str = False,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> list[ChannelPatches]:
+    """Return, of each of some channels of a layer, the `top` pictures of `data` it answers most, cut and projected.
+
+    `channels` are numbers; None takes the 16 that answer most. Draw them with
+    `glassnet.explain.figures.patches.draw_patches`. Raises `UnknownName` for the layer, `InputError` for a channel that
+    it does not have, `DataError`.
+    """
+    opened = _open(network, pretrained=pretrained, threads=threads)
+    Inside.of(opened, device=device).layer(layer) if layer != AUTO else None  # a wrong name is said before the data
+    pictures = data_of(opened, data, seed)
+    chosen: Any = "strongest" if channels is None else list(channels)
+    return top_patches(opened, pictures, layer, chosen, top=top, device=device, progress=progress)
+
+
+def data_of(network: Network, data: str | Path, seed: int) -> Pictures:
+    """Return the pictures of `data` (of a source with a test set, those), decoded as `network` sees them."""
+    return load_pictures(scan(data, evaluate_only=True, seed=seed), network.preprocess)
+
+
+def look(
+    network: str | Path | Network,
+    picture: Picture,
+    output: str | Path | None = None,
+    *,
+    pretrained: bool | str = False,
+    threads: int | None = None,
+    **choices: Any,
+) -> str:
+    """Return one HTML page that shows what every layer makes of a picture; also write it to `output`, where given.
+
+    `choices` are those of `glassnet.explain.page.look.look_at`: label, all_layers, layer, steps, device, progress.
+    Raises `PictureError`, `UnknownName`, `InputError`, `StorageError`.
+    """
+    if output is not None:
+        check_output(Path(output), (".html",))
+    opened = _open(network, pretrained=pretrained, threads=threads)
+    page = look_at(opened, picture, **choices)
+    if output is not None:
+        write_text(Path(output), page)
+    return page
+
+
+def filters(
+    photo: str | Path,
+    kernels: str | Sequence[str] = KERNELS,
+    *,
+    stride: int = 1,
+    padding: int | str = "same",
+    beyond: str = "replicate",
+) -> list[Filtered]:
+    """Slide fixed kernels over a photo; return what each answers at every position.
+
+    `kernels` are names and numbers as in `glassnet.explain.teaching.kernels.kernels`; the other arguments and errors
+    are those of `filtering.convolve`, and `PictureError`.
+    """
+    chosen = named_kernels([kernels] if isinstance(kernels, str) else kernels)
+    picture = read_photo(photo)
+    return [convolve(picture, kernel, stride=stride, padding=padding, beyond=beyond) for kernel in chosen]
+
+
+def network_filters(network: str | Path | Network, *, pretrained: bool | str = False) -> FirstFilters:
+    """Return the filters of the first convolution of `network`; raise `InputError` where there is none."""
+    return first_filters(Inside.of(_open(network, pretrained=pretrained, threads=None)))
+
+
+def _open(network: str | Path | Network, *, pretrained: bool | str, threads: int | None) -> Network:
     set_threads(threads)
-    torch.manual_seed(seed)
-    return load_network(network, pretrained=pretrained)
+    return network if isinstance(network, Network) else load_network(network, pretrained=pretrained)

@@ -155,6 +155,8 @@ class Case:
         **settings: Any,
     ) -> Explanation:
         """Return `array` with the case's facts; `of_class` is False for a map that no class was asked for."""
+        if kind == "labels":
+            settings = {"names": {int(n): self.network.classes[int(n)] for n in np.unique(array)}, **settings}
         return Explanation(
             array=array,
             method=method,

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from glassnet.data.problems import KINDS, Problem, count_kinds, printable
 from glassnet.evaluation.judgement import ClassCurve, ClassResult
 from glassnet.evaluation.sentences import percent
+from glassnet.explain.page.html import base_style
 from glassnet.report import figures
 from glassnet.report.content import ReportData
 from glassnet.report.matrix import confusion_html
@@ -41,7 +42,7 @@ def render(data: ReportData) -> str:
     }
     folder = files("glassnet.report")
     template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
-    style = (folder / "style.css").read_text(encoding="utf-8")
+    style = base_style() + (folder / "style.css").read_text(encoding="utf-8")
     judgement = data.judgement
     return template.render(
         data=data,

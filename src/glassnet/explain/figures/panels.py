@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -54,19 +55,28 @@ def original(ax: Axes, explanation: Explanation) -> None:
 
 def heat(ax: Axes, explanation: Explanation) -> None:
     """Draw a "map" or "signed" array in colours over the greyed picture."""
+    low, high, beyond = style.limits(explanation.array, explanation.kind)
+    ax.imshow(overlaid(explanation), interpolation="antialiased", extent=whole(explanation))
+    style.bare(ax)
+    bar(ax, explanation.unit, low, high, explanation.kind, beyond)
+
+
+def overlaid(explanation: Explanation) -> npt.NDArray[np.float64]:
+    """Return a "map" or "signed" array in colours over the greyed picture, (H, W, 3) in [0, 1].
+
+    A tiny picture is enlarged, so that a map is drawn finer than the picture's own pixels.
+    """
     kind, array = explanation.kind, explanation.array
-    low, high, beyond = style.limits(array, kind)
+    low, high, _ = style.limits(array, kind)
     height, width = explanation.picture.shape[:2]
-    fine = max(1, 224 // max(height, width))  # a map on a tiny picture is drawn finer than the picture's own pixels
+    fine = max(1, 224 // max(height, width))
     left, right, top, bottom = (side * fine for side in explanation.extent)
     bigger = spread(array, (left, right, top, bottom), (height * fine, width * fine))
     inside = spread(np.ones((1, 1)), (left, right, top, bottom), (height * fine, width * fine))
     painted = style.colours(bigger, low, high, kind)
     painted[..., 3] *= inside  # nothing is known outside the extent
     under = np.repeat(np.repeat(style.faded(explanation.picture), fine, 0), fine, 1)
-    ax.imshow(style.over(under, painted), interpolation="antialiased", extent=whole(explanation))
-    style.bare(ax)
-    bar(ax, explanation.unit, low, high, kind, beyond)
+    return style.over(under, painted)
 
 
 def image(ax: Axes, explanation: Explanation) -> None:
@@ -116,12 +126,7 @@ def labels(ax: Axes, explanation: Explanation) -> None:
 def bar(ax: Axes, unit: str, low: float, high: float, kind: Kind, beyond: bool) -> None:
     """Draw below `ax` which number has which colour: the very colours, over the grey of a middling picture."""
     inset = ax.inset_axes((0.0, -0.075, 1.0, 0.035))
-    ramp = np.linspace(low, high, 256)[None]
-    if kind == "image":
-        colours = style.around_grey(np.repeat(ramp[..., None], 3, -1), high)
-    else:
-        colours = style.over(np.full((1, 256, 3), 0.72), style.colours(ramp, low, high, kind))
-    inset.imshow(colours, aspect="auto", extent=(low, high, 0, 1))
+    inset.imshow(ramp(low, high, kind), aspect="auto", extent=(low, high, 0, 1))
     inset.set_yticks([])
     for spine in inset.spines.values():
         spine.set(visible=True, color=style.RULE)
@@ -129,8 +134,16 @@ def bar(ax: Axes, unit: str, low: float, high: float, kind: Kind, beyond: bool) 
     largest = max(abs(low), abs(high))
     inset.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, largest)))
     inset.tick_params(length=2, width=0.6, color=style.MUTED, labelcolor=style.MUTED, labelsize=7.5, pad=2)
-    words = unit + (", a few beyond the ends" if beyond else "")
+    words = unit + ("; ends clipped" if beyond else "")
     inset.set_xlabel(style.line(words, LETTERS + 8), fontsize=7.5, color=style.MUTED, labelpad=2, parse_math=False)
+
+
+def ramp(low: float, high: float, kind: Kind) -> npt.NDArray[np.float64]:
+    """Return the colours of all numbers from low to high, as they look over a middling grey, (1, 256, 3) in [0, 1]."""
+    values = np.linspace(low, high, 256)[None]
+    if kind == "image":
+        return style.around_grey(values[..., None], high)
+    return style.over(np.full((1, 256, 3), 0.72), style.colours(values, low, high, kind))
 
 
 def number(value: float, largest: float) -> str:

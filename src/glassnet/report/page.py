@@ -25,6 +25,10 @@ from glassnet.report.matrix import confusion_html
 LISTED_CLASSES = 40
 """With more classes than this the table shows the hardest ones, and the others on demand."""
 LISTED_PROBLEMS = 500
+OCCLUSION_WORDS = (
+    "A grey square was moved over the picture; orange is where the probability of the answer fell with it, blue where "
+    "it rose, the stronger the more, each picture on its own scale."
+)
 SERIES = {"train": ("muted", "training"), "validation": ("accent", "validation")}
 
 
@@ -57,6 +61,7 @@ def render(data: ReportData) -> str:
         problem_groups=problem_groups(data.problems),
         listed_classes=LISTED_CLASSES,
         listed_problems=LISTED_PROBLEMS,
+        occlusion_words=OCCLUSION_WORDS,
         created=data.created.replace("T", " ")[:16],
         year=datetime.fromisoformat(data.created).year,
     )

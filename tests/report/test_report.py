@@ -57,7 +57,7 @@ def make_run(folder: Path, chosen: Recipe | None = None) -> Run:
 
 def test_a_report_is_written_beside_the_judgement(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    path = write_report(run, device="cpu")
+    path = write_report(run, device="cpu", explain=False)
     assert path == run.report
     html = path.read_text(encoding="utf-8")
     assert "judged on 20 test pictures" in " ".join(html.split())

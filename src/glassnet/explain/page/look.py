@@ -117,8 +117,8 @@ class _Work:
     def stage(self, layers: Sequence[Layer]) -> StageView:
         """Return a stage; inverted is its last layer, or each."""
         views = [self.layer(layer, inverted=self.all_layers or layer is layers[-1]) for layer in layers]
-        name = views[-1].name
-        return StageView(anchor=name.replace(".", "-"), name=name, last=views[-1], inner=views[:-1])
+        name = views[-1].name if self.every else views[-1].name.split(".")[0]
+        return StageView(anchor=f"layer-{name}", name=name, last=views[-1], inner=views[:-1])
 
     def layer(self, layer: Layer, *, inverted: bool) -> LayerView:
         """Return what a layer makes of the picture."""

@@ -44,7 +44,9 @@ class Two(nn.Module):
 def case_of(module: nn.Module, images: torch.Tensor, template: Case) -> Case:
     """A case of a bare module: what class maps read of a case is there, the rest is another network's."""
     inside = Inside(module, tuple(images.shape[1:]))
-    return Case(network=template.network, inside=inside, images=images, pixels=template.pixels, target=0)
+    case = Case(network=template.network, inside=inside, images=images, pixels=template.pixels, target=0)
+    vars(case)["probabilities"] = torch.ones(1)
+    return case
 
 
 def test_by_hand(case: Case) -> None:

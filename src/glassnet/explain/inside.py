@@ -60,6 +60,8 @@ class Inside:
         }
         self._names = {node: layer for layer, node in self.nodes.items()}
         self._last_reader = _last_readers(self.graph_module.graph)
+        parts = dict(self.graph_module.named_modules(remove_duplicate=False))
+        self._modules = {node: parts[str(node.target)] for node in at.values() if node.op == "call_module"}
 
     @classmethod
     def of(cls, network: Network, *, device: str | torch.device = "cpu") -> Inside:
@@ -104,8 +106,7 @@ class Inside:
 
     def module(self, name: str) -> nn.Module | None:
         """Return the module that the layer called `name` is; None for a function such as an addition."""
-        node = self.nodes[name]
-        return self.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        return self._modules.get(self.nodes[name])
 
     def play(
         self,
@@ -197,21 +198,18 @@ class _Player:
             return _attribute(self.inside.graph_module, str(node.target))
         read: Any = torch.fx.node.map_arg((node.args, node.kwargs), self.results.__getitem__)
         args, kwargs = read
-        if _writes_over_input(node, self._module(node)) and self._still_wanted(node):
+        if _writes_over_input(node, self.inside._modules.get(node)) and self._still_wanted(node):
             args = (args[0].clone(), *args[1:])
         return self._called(node)(*args, **kwargs)
 
     def _called(self, node: torch.fx.Node) -> Call:
-        module = self._module(node)
+        module = self.inside._modules.get(node)
         call: Any = module
         if node.op == "call_method":
             call = _method(str(node.target))
         elif node.op == "call_function":
             call = _OUT_OF_PLACE.get(node.target, node.target)
         return call if self.rule is None else self.rule(module, function_of(node), call)
-
-    def _module(self, node: torch.fx.Node) -> nn.Module | None:
-        return self.inside.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def _still_wanted(self, node: torch.fx.Node) -> bool:
         """Tell whether what `node` would write over is needed: for a gradient, by the caller, or by a later node."""

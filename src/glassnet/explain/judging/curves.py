@@ -21,7 +21,7 @@ from glassnet.explain.case import Case
 from glassnet.explain.judging.importance import Floats
 
 BATCH = 32  # changed pictures computed at a time
-FOCUS = 16  # the deviation of the blur is the picture's shorter side by this
+FOCUS = 16  # the deviation of the blur is the picture's shorter side by this, and at least a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def curves(case: Case, important: Floats, *, steps: int = 30, seed: int = 0) -> 
     place = torch.from_numpy(order(important, seed))  # (H, W): 0 goes first
     counts = [round(step * place.numel() / steps) for step in range(steps + 1)]
     empty = torch.zeros_like(case.images)
-    unfocused = blurred(case.images, min(case.size) / FOCUS)
+    unfocused = blurred(case.images, max(1.0, min(case.size) / FOCUS))
     return Curves(
         _probabilities(case, place, counts, before=case.images, after=empty),
         _probabilities(case, place, counts, before=unfocused, after=case.images),

@@ -21,10 +21,10 @@ PLAIN = Preprocess(height=16, width=12, channels=3, crop=1.0, mean=(0.5,) * 3, s
 
 @pytest.fixture(scope="module")
 def pictures() -> torch.Tensor:
-    """Two smooth pictures (2, 3, 16, 12), the second brighter, as `PLAIN` makes them: from -1 to 1."""
+    """Two smooth pictures (2, 3, 16, 12), the second brighter, as `PLAIN` makes them: between -1 and 1."""
     rows, columns = np.mgrid[0:16, 0:12]
-    one = np.stack([rows * 10, columns * 15, (rows + columns) * 5], 2)
-    pixels = np.stack([one, 255 - one // 2]).clip(0, 255).astype(np.uint8)
+    one = 30 + np.stack([rows * 9, columns * 13, (rows + columns) * 5], 2)
+    pixels = np.stack([one, 255 - one // 2]).astype(np.uint8)
     return PLAIN.finish(torch.from_numpy(pixels))
 
 
@@ -39,17 +39,17 @@ def orthogonal() -> Inside:
 @pytest.mark.parametrize("parametrisation", ["fourier", "pixels"])
 def test_a_layer_that_loses_nothing_gives_the_picture_back(pictures: torch.Tensor, parametrisation: str) -> None:
     found = invert(
-        orthogonal(), pictures, "0", preprocess=PLAIN, parametrisation=parametrisation, steps=300,
+        orthogonal(), pictures, "0", preprocess=PLAIN, parametrisation=parametrisation, steps=150,
         alpha_weight=0, tv_weight=0,
     )  # fmt: skip
-    torch.testing.assert_close(found.images, pictures, rtol=0, atol=0.02)
-    assert max(found.errors) < 0.01
-    assert (pixels_of(found, PLAIN).int() - ((pictures.permute(0, 2, 3, 1) + 1) * 127.5).int()).abs().max() <= 4
+    torch.testing.assert_close(found.images, pictures, rtol=0, atol=0.05)
+    assert max(found.errors) < 0.02
+    assert (pixels_of(found, PLAIN).int() - ((pictures.permute(0, 2, 3, 1) + 1) * 127.5).int()).abs().max() <= 8
 
 
 def test_what_a_layer_throws_away_is_not_recovered(pictures: torch.Tensor) -> None:
     pooled = Inside(nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(3 * 12, 2)), (3, 16, 12))
-    found = invert(pooled, pictures, "0", preprocess=PLAIN, steps=200)
+    found = invert(pooled, pictures, "0", preprocess=PLAIN, steps=100, tv_weight=1e-4)
     assert max(found.errors) < 0.05
     coarse = nn.functional.avg_pool2d(pictures, 4)
     torch.testing.assert_close(nn.functional.avg_pool2d(found.images, 4), coarse, rtol=0, atol=0.05)
@@ -59,8 +59,7 @@ def test_what_a_layer_throws_away_is_not_recovered(pictures: torch.Tensor) -> No
 def test_the_error_falls_and_is_that_of_the_returned_pictures(pictures: torch.Tensor, awkward: nn.Module) -> None:
     inside = Inside(awkward, (3, 16, 12))
     found = invert(inside, pictures, "cat", preprocess=PLAIN, steps=60)
-    assert len(found.history) == 60
-    assert found.history[0] > 0.8
+    assert 60 <= len(found.history) < 80  # a search along a line is finished
     assert found.history[-1] < 0.5 * found.history[0]
     awkward.eval()
     wanted, given = (inside.play(images, keep=["cat"]).kept["cat"].flatten(1) for images in (pictures, found.images))
@@ -77,7 +76,7 @@ def test_more_steps_come_nearer(pictures: torch.Tensor, awkward: nn.Module) -> N
 def test_total_variation_smooths(pictures: torch.Tensor, awkward: nn.Module) -> None:
     inside = Inside(awkward, (3, 16, 12))
     rough, smooth = (
-        invert(inside, pictures, "conv3", preprocess=PLAIN, steps=60, tv_weight=weight).images for weight in (0.0, 3.0)
+        invert(inside, pictures, "conv3", preprocess=PLAIN, steps=30, tv_weight=weight).images for weight in (0.0, 3.0)
     )
     assert rough.diff(dim=3).square().mean() > 1.5 * smooth.diff(dim=3).square().mean()
 
@@ -117,10 +116,12 @@ def test_an_explanation_says_layer_and_error(small_network: Network, picture: np
     explanation = inversion(case, layer="stage1", steps=4)
     assert explanation.kind == "image"
     assert explanation.array.shape == (32, 32, 3)
+    assert np.abs(explanation.array).max() <= 1 + 1e-5  # black is -1, and white 1
     assert explanation.layer == case.inside.layer("stage1").name
     assert (explanation.label, explanation.score) == (None, None)
     assert explanation.note == f"error {explanation.settings['error']:.2g} of what the layer gives"
-    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert done[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert set(done[4:]) <= {(4, 4)}
     assert "chosen" in inversion(case, steps=1).note
     assert METHODS["inversion"].function is inversion
 

@@ -1,4 +1,4 @@
-"""Patches: cut to exactly what the answer depends on, whole where that leaves the picture, with their projections."""
+"""Patches: cut to exactly what the answer depends on, whole where that is more than the picture, and projected."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from glassnet.errors import InputError, UnknownName
+from glassnet.explain.choose import stages
 from glassnet.explain.inside import Inside
-from glassnet.explain.patches import BATCH, field_of, patches_of, support_of, top_patches
+from glassnet.explain.patches import BATCH, cut, field_of, patches_of, support_of, top_patches
 from glassnet.explain.strongest import strongest
-from glassnet.models import Network
+from glassnet.models import Network, names
 
 
 def corner() -> nn.Module:
@@ -62,6 +63,7 @@ def test_no_pixel_outside_the_field_matters_and_those_at_its_corners_do(network_
     pool = np.random.default_rng(0).integers(0, 256, (12, size, size, 1), dtype=np.uint8)
     pictures = pictures_of(network, pool)
     inside = Inside.of(network)
+    over_the_edge = 0
     for layer in ("0", "2", "4"):
         answers = strongest(network, pictures, layer, top=3)
         for found in patches_of(answers, network, pictures, list(range(len(answers)))):
@@ -79,13 +81,12 @@ def test_no_pixel_outside_the_field_matters_and_those_at_its_corners_do(network_
                 noise = torch.where(within, images.detach(), torch.rand_like(slope) * 255)
                 again = inside.play(noise, keep=[layer], until=layer).kept[layer]
                 torch.testing.assert_close(again[(0, found.channel, *patch.position)], answer.detach())
-                if top >= 0 and left >= 0 and bottom <= size and right <= size:
-                    assert patch.box == patch.field
-                    assert patch.pixels.shape[:2] == (bottom - top, right - left)
-                    assert (patch.pixels == pool[patch.item, top:bottom, left:right]).all()
-                else:
-                    assert patch.pixels.shape == (size, size, 1)
-                    assert patch.box == (0, 0, size, size)
+                assert patch.box == patch.field
+                assert patch.pixels.shape[:2] == patch.projection.shape[:2] == (bottom - top, right - left)
+                expected = np.pad(pool[patch.item], ((9, 9), (9, 9), (0, 0)))  # the mean is 0 here
+                assert (patch.pixels == expected[top + 9 : bottom + 9, left + 9 : right + 9]).all()
+                over_the_edge += top < 0 or left < 0 or bottom > size or right > size
+    assert over_the_edge > 3
 
 
 def test_the_field_is_not_a_pixel_too_large(network_of: Any) -> None:
@@ -105,9 +106,19 @@ def test_the_field_is_not_a_pixel_too_large(network_of: Any) -> None:
         assert field_of(inside.trace[layer], middle) == edges
 
 
+def test_cutting_over_the_edge_by_hand() -> None:
+    array = np.arange(12).reshape(2, 3, 2)
+    part = cut(array, (-1, 1, 2, 4), np.array([-1, -2]))
+    assert part[:, :, 0].tolist() == [[-1, -1, -1], [2, 4, -1], [8, 10, -1]]
+    assert part[0, 0].tolist() == [-1, -2]
+    part[:] = 0
+    assert array[0, 1, 0] == 2  # it was a copy
+
+
 def test_a_field_larger_than_the_picture_shows_it_whole_and_outlined(small_network: Network, pictures_of: Any) -> None:
     pool = np.random.default_rng(1).integers(0, 256, (14, 32, 32, 3), dtype=np.uint8)
     pictures = pictures_of(small_network, pool)
+    assert min(Inside.of(small_network).layer("stage3").receptive_field) > 32
     (found,) = top_patches(small_network, pictures, "stage3", [3], top=4)
     for patch in found.patches:
         assert patch.pixels.shape == (32, 32, 3)
@@ -161,3 +172,40 @@ def test_bad_settings_are_refused(small_network: Network, pictures_of: Any) -> N
         top_patches(small_network, pictures, "stage1", [])
     with pytest.raises(UnknownName, match="no rule is called 'deconv'"):
         top_patches(small_network, pictures, "stage1", [0], rule="deconv")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_patches_of_every_registered_network_hold_what_their_answers_depend_on(name: str, pictures_of: Any) -> None:
+    torch.manual_seed(0)
+    network = Network.create(name, list("abcdefghij"))
+    for part in network.module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)  # where a residual starts at zero nothing would be seen of it
+    size = network.preprocess
+    shape = (3, size.store_height, size.store_width, size.channels)
+    pool = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    pictures = pictures_of(network, pool)
+    inside = Inside.of(network)
+    for layer in (stages(inside)[0].name, stages(inside)[-1].name):
+        answers = strongest(network, pictures, layer, top=2)
+        channels = answers.liveliest(2) or [0]
+        for found in patches_of(answers, network, pictures, channels, inside=inside, rule="gradient"):
+            for patch in found.patches:
+                images = network.preprocess.finish(torch.from_numpy(pool[patch.item : patch.item + 1]))
+                kept = inside.play(images, keep=[layer], until=layer).kept[layer]
+                assert float(kept[(0, found.channel, *patch.position)]) == pytest.approx(
+                    patch.value, rel=1e-2, abs=1e-4
+                )
+                top, left, bottom, right = patch.field
+                changed = torch.randn_like(images)
+                changed[..., max(top, 0) : bottom, max(left, 0) : right] = images[
+                    ..., max(top, 0) : bottom, max(left, 0) : right
+                ]
+                again = inside.play(changed, keep=[layer], until=layer).kept[layer]
+                torch.testing.assert_close(
+                    again[(0, found.channel, *patch.position)],
+                    kept[(0, found.channel, *patch.position)],
+                    rtol=1e-4,
+                    atol=1e-5,
+                )

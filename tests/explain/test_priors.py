@@ -15,6 +15,7 @@ from glassnet.explain.priors import (
     draw_shift,
     moved,
     recoloured,
+    squashed,
     to_pixels,
     total_variation,
 )
@@ -50,6 +51,11 @@ def test_colours_lead_to_the_networks_input_and_back() -> None:
     torch.testing.assert_close(colours.to_input(white_black), preprocess.finish(pixels), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(colours.from_input(colours.to_input(white_black)), white_black, rtol=1e-5, atol=1e-5)
     assert torch.equal(to_pixels(white_black), pixels)
+
+
+def test_squashing_keeps_grey_and_never_reaches_the_ends() -> None:
+    v = torch.tensor([-100.0, -1.0, 0.0, 0.75, 100.0])
+    np.testing.assert_allclose(squashed(v), [-0.99995, -(0.5**0.5), 0, 0.6, 0.99995], rtol=1e-5)
 
 
 def test_moving_goes_round() -> None:

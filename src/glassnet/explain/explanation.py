@@ -17,8 +17,8 @@ Kind = Literal["map", "signed", "image", "labels"]
 """How `array` is to be read.
 
 "map": (h, w) float, more is more important. "signed": (h, w) float, above zero speaks for the class and below against
-it. "image": (H, W, 3) or (H, W, 1) float in the network's input space, shown as colours around grey. "labels": (h, w)
-int, numbers of classes.
+it. "image": (H, W, 3) or (H, W, 1) float, shown as colours around grey: in the network's input space, or, where it is a
+picture of its own, from -1 (black) to 1 (white). "labels": (h, w) int, numbers of classes.
 """
 
 INPUT = "network input"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from glassnet.errors import InputError, UnknownName
 from glassnet.models.network import Network
 from glassnet.nn.device import pick_device, reuse_memory
-from glassnet.nn.fuse import fold_nodes
+from glassnet.nn.fuse import fold_nodes, rectify_in_place
 from glassnet.nn.trace import Layer, Shape, Trace, graph_of, on_meta, walk
 from glassnet.nn.trace.nodes import function_of
 
@@ -80,6 +80,7 @@ class Inside:
             del self.nodes[self._names.pop(convolution)]
             name = self._names.pop(norm)
             self.nodes[name], self._names[convolution] = convolution, name
+        rectify_in_place(self.graph_module)  # where the convolution's output is kept, `play` takes a copy first
         self.graph_module.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._last_reader = _last_readers(self.graph_module.graph)
         return self

@@ -6,13 +6,13 @@ the layer makes of a picture x and Phi0 what it made of the given one, minimise
     |Phi(x) - Phi0|^2 / |Phi0|^2 + a alpha-norm(x) + b total variation(x).
 
 What the layer has thrown away is filled in by the priors, so what can still be recognised is what it knows. Differs
-from the paper: Adam with a learning rate that falls to zero, on Fourier coefficients by default (see `priors`), which
-took a fifth of the steps that momentum on pixels took; the start is faint noise.
+from the paper, which has momentum on pixels: L-BFGS on Fourier coefficients (see `priors`), started from faint noise.
+At ResNet-18's second stage 200 evaluations left an error of 0.11 so, and Adam at its best rate of four one of 0.20.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +24,15 @@ from glassnet.explain.choose import AUTO, chosen_map, short, stages
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.inside import Inside
 from glassnet.explain.priors import (
+    IMAGE_UNIT,
     Canvas,
     Colours,
     alpha_norm,
+    as_image,
     check_descent,
     draw_shift,
     moved,
+    squashed,
     to_pixels,
     total_variation,
 )
@@ -37,9 +40,9 @@ from glassnet.nn.trace import Layer
 from glassnet.preprocess import Preprocess
 
 STEPS = 200
-LEARNING_RATE = 0.05
-ALPHA_WEIGHT = 0.1
-TV_WEIGHT = 0.01
+ADAM_RATE = 0.05
+ALPHA_WEIGHT = 0.01
+TV_WEIGHT = 0.002
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +51,7 @@ class Inverted:
 
     images: (N, C, H, W) float in the network's input space, every pixel one that a picture can have. errors: (N,)
     |Phi(x) - Phi0| / |Phi0| of these; 0 is perfect, and 1 is what a layer of zeros would have. history: the mean error
-    before each step, as the descent saw it (moved by jitter, not yet held to the range).
+    of each picture on the way, as the descent saw it.
     """
 
     layer: Layer
@@ -64,7 +67,6 @@ def invert(
     *,
     preprocess: Preprocess,
     steps: int = STEPS,
-    learning_rate: float = LEARNING_RATE,
     parametrisation: str = "fourier",
     alpha_weight: float = ALPHA_WEIGHT,
     tv_weight: float = TV_WEIGHT,
@@ -78,7 +80,9 @@ def invert(
         parametrisation: "fourier" or "pixels".
         alpha_weight: of the mean of |v|^6, v from -1 to 1 where a picture can be.
         tv_weight: of the mean squared difference of neighbouring pixels.
-        jitter: the picture is moved by up to so many pixels either way before each step: smoother, less exact.
+        steps: how often the loss is computed; L-BFGS may add a few to finish its last search along a line.
+        jitter: the picture is moved by up to so many pixels either way before each step: smoother, less exact. The
+            descent is Adam's then, because the loss is another at each step.
         seed: of the starting noise and the jitter; torch's own state is not touched.
 
     Raises:
@@ -88,7 +92,7 @@ def invert(
     check_descent(
         images.shape[2:],
         steps=steps,
-        learning_rate=learning_rate,
+        learning_rate=ADAM_RATE,
         alpha_weight=alpha_weight,
         tv_weight=tv_weight,
         jitter=jitter,
@@ -102,21 +106,19 @@ def invert(
     canvas = Canvas(tuple(images.shape), kind=parametrisation, seed=seed).to(inside.device)
     colours = Colours.of(preprocess, inside.device)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam([canvas.parameters], lr=learning_rate)
-    history = []
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = learning_rate * _falling(step / steps)
-        v = canvas.draw()
+    history: list[float] = []
+
+    def loss() -> Tensor:
+        v = squashed(canvas.draw())
         shift = draw_shift(jitter, generator) if jitter else (0, 0)
         squared = _squared(_output(inside, colours.to_input(moved(v, shift)), found), wanted) / scale  # (N,)
-        loss = squared + alpha_weight * alpha_norm(v) + tv_weight * total_variation(v)
-        optimiser.zero_grad()
-        loss.sum().backward()
-        optimiser.step()
         history.append(float(squared.detach().sqrt().mean()))
-        progress(step + 1, steps)
+        progress(min(len(history), steps), steps)
+        return (squared + alpha_weight * alpha_norm(v) + tv_weight * total_variation(v)).sum()
+
+    descend(canvas.parameters, loss, steps=steps, changing=jitter > 0)
     with torch.no_grad():
-        made = colours.to_input(canvas.draw().clamp(-1, 1))
+        made = colours.to_input(squashed(canvas.draw()))
         errors = (_squared(_output(inside, made, found), wanted) / scale).sqrt()
     return Inverted(layer=found, images=made.cpu(), errors=tuple(errors.tolist()), history=tuple(history))
 
@@ -152,13 +154,12 @@ def inversion(
         progress=case.progress,
     )
     error = f"error {inverted.errors[0]:.2g} of what the layer gives"
-    array = inverted.images[0].permute(1, 2, 0).numpy()  # (H, W, C)
     return case.explanation(
-        array if array.shape[2] == 3 else array[:, :, :1],
+        as_image(inverted.images, case.network.preprocess),
         method="inversion",
         title="Inversion",
         kind="image",
-        unit="network input",
+        unit=IMAGE_UNIT,
         layer=found.name,
         of_class=False,
         note="; ".join(filter(None, (note, error))),
@@ -191,6 +192,32 @@ def _squared(output: Tensor, wanted: Tensor) -> Tensor:
     return (output - wanted).flatten(1).square().sum(1)  # (N,)
 
 
-def _falling(done: float) -> float:
-    """Return the share of the learning rate: all of it for the first half, then down to a fiftieth in a line."""
-    return min(1.0, 2 * (1 - done) + 0.02)
+def descend(parameters: Tensor, loss: Callable[[], Tensor], *, steps: int, changing: bool) -> None:
+    """Lower `loss` by changing `parameters`, computing it about `steps` times.
+
+    A loss that is the same each time is lowered by L-BFGS, which finds its own step lengths; one that is `changing` by
+    Adam at a learning rate that falls to zero.
+    """
+    if changing:
+        adam = torch.optim.Adam([parameters], lr=ADAM_RATE)
+        for step in range(steps):
+            adam.param_groups[0]["lr"] = ADAM_RATE * min(1.0, 2 * (1 - step / steps))
+            (parameters.grad,) = torch.autograd.grad(loss(), parameters)
+            adam.step()
+        return
+    lbfgs = torch.optim.LBFGS(
+        [parameters],
+        max_iter=steps,
+        max_eval=steps,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
+
+    def closure() -> Tensor:
+        value = loss()
+        (parameters.grad,) = torch.autograd.grad(value, parameters)
+        return value.detach()
+
+    lbfgs.step(closure)  # type: ignore[no-untyped-call]

@@ -20,7 +20,17 @@ from glassnet.explain.case import Case, Progress, class_number, no_progress
 from glassnet.explain.choose import AUTO, chosen_map, short
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.inside import Inside
-from glassnet.explain.priors import Canvas, Colours, alpha_norm, check_descent, to_pixels, total_variation
+from glassnet.explain.priors import (
+    IMAGE_UNIT,
+    Canvas,
+    Colours,
+    alpha_norm,
+    as_image,
+    check_descent,
+    squashed,
+    to_pixels,
+    total_variation,
+)
 from glassnet.explain.strongest import as_maps
 from glassnet.models.network import Network
 from glassnet.nn.trace import Layer
@@ -100,9 +110,9 @@ def ascend(
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam([canvas.parameters], lr=learning_rate)
     with torch.no_grad():
-        before = float(aim.read(inside, colours.to_input(canvas.draw().tanh())))
+        before = float(aim.read(inside, colours.to_input(squashed(canvas.draw()))))
     for step in range(steps):
-        v = canvas.draw().tanh()  # within the range: a descent that may leave it makes pixels that no picture has
+        v = squashed(canvas.draw())
         answer = aim.read(inside, colours.to_input(shaken(v, jitter, generator)))
         (upward,) = torch.autograd.grad(answer.sum(), v, retain_graph=True)
         priors = (alpha_weight * alpha_norm(v) + tv_weight * total_variation(v)).sum()
@@ -114,7 +124,7 @@ def ascend(
         optimiser.step()
         progress(step + 1, steps)
     with torch.no_grad():
-        made = colours.to_input(canvas.draw().tanh())
+        made = colours.to_input(squashed(canvas.draw()))
         return Maximised(images=made.cpu(), answer=float(aim.read(inside, made)), before=before)
 
 
@@ -243,16 +253,15 @@ def _class(network: Network, label: str | int) -> int:
 
 
 def _explained(case: Case, aim: Aim, made: Maximised, beside: float | None = None, **settings: object) -> Explanation:
-    array = made.images[0].permute(1, 2, 0).numpy()  # (H, W, C)
     told = f"{aim.words}: {made.answer:.3g}, of noise {made.before:.3g}"
     if beside is not None:
         told += f", of this picture {beside:.3g}"
     return case.explanation(
-        array if array.shape[2] == 3 else array[:, :, :1],
+        as_image(made.images, case.network.preprocess),
         method="maximisation",
         title="Activation maximisation",
         kind="image",
-        unit="network input",
+        unit=IMAGE_UNIT,
         layer=None if aim.layer is None else aim.layer.name,
         of_class=aim.layer is None,
         note=told,

@@ -138,6 +138,13 @@ METHODS: dict[str, Method] = {
             "What does this layer still know of the picture?",
             "Mahendran & Vedaldi 2015, arXiv:1412.0035",
         ),
+        _method(
+            "maximisation",
+            "Activation maximisation",
+            "maximisation:maximisation",
+            "What would the network most like to see as this class?",
+            "Simonyan et al. 2013, arXiv:1312.6034, section 2",
+        ),
     )
 }
 

@@ -2,8 +2,9 @@
 
 Zeiler & Fergus 2013, "Visualizing and understanding convolutional networks", arXiv:1311.2901, figure 2. One patch for
 each picture: where its map has its maximum, the receptive field of that position, pixel for pixel. Beside it that one
-activation, all others set to zero, projected back through the network. Where the field is larger than the picture or
-reaches over its edge, the whole picture is shown, with the projection's support outlined.
+activation, all others set to zero, projected back through the network. Where the field is larger than the picture, the
+whole picture is shown, with the projection's support outlined. Where it only reaches over the edge, it keeps its size,
+so that the nine are alike, and what lies outside is filled with the preprocess's mean colour: the network sees zeros.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ SUPPORT = 0.1
 BATCH = 12
 """Pictures projected at a time."""
 
+Number = TypeVar("Number", bound=np.generic)
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels of the network's input; bottom and right are the first outside."""
 
@@ -49,7 +51,7 @@ class Patch:
         value: the answer.
         position: (row, column) in the channel's map.
         field: the answer's receptive field on the picture; it may reach outside.
-        box: what `pixels` and `projection` show of the picture: the field, or all of it where the field leaves it.
+        box: what `pixels` and `projection` show: the field, or the whole picture where the field is larger.
         outline: the projection's support on the picture, where all of it is shown; else None.
         pixels: (h, w, 3) or (h, w, 1) uint8.
         projection: (h, w, C) float32 in the network's input space.
@@ -163,6 +165,18 @@ def field_of(layer: Layer, position: tuple[int, int]) -> Box:
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
+def cut(array: npt.NDArray[Number], box: Box, fill: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Return a copy of what `box` holds of `array` (H, W, C), and `fill` (C,) where it reaches outside."""
+    top, left, bottom, right = box
+    part = np.empty((bottom - top, right - left, array.shape[2]), array.dtype)
+    part[:] = fill
+    first, last = (max(top, 0), max(left, 0)), (min(bottom, array.shape[0]), min(right, array.shape[1]))
+    part[first[0] - top : last[0] - top, first[1] - left : last[1] - left] = array[
+        first[0] : last[0], first[1] : last[1]
+    ]
+    return part
+
+
 def support_of(projection: npt.NDArray[np.float32]) -> Box | None:
     """Return the smallest box around all pixels of (H, W, C) that reach `SUPPORT` of the largest; None of zeros."""
     strength = np.abs(projection).max(2)
@@ -211,9 +225,9 @@ class _Cutter:
         item, position = int(self.answers.items[place]), self._position(place)
         height, width = pixels.shape[:2]
         field = field_of(self.answers.layer, position)
-        inside = field[0] >= 0 and field[1] >= 0 and field[2] <= height and field[3] <= width
-        box = field if inside else (0, 0, height, width)
-        part = np.s_[box[0] : box[2], box[1] : box[3]]
+        whole = field[2] - field[0] > height or field[3] - field[1] > width
+        box = (0, 0, height, width) if whole else field
+        mean = np.array(self.network.preprocess.mean[: pixels.shape[2]]) * 255
         index = self.pictures.index
         return Patch(
             item=item,
@@ -223,9 +237,9 @@ class _Cutter:
             position=position,
             field=field,
             box=box,
-            outline=None if inside else support_of(projection),
-            pixels=pixels[part].copy(),
-            projection=projection[part].copy(),
+            outline=support_of(projection) if whole else None,
+            pixels=cut(pixels, box, mean.round().astype(np.uint8)),
+            projection=cut(projection, box, np.zeros(projection.shape[2], np.float32)),
         )
 
 

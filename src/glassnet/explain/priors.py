@@ -15,12 +15,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from glassnet.errors import InputError
 from glassnet.preprocess import Preprocess
 
+IMAGE_UNIT = "black (-1) to white (1)"
 PARAMETRISATIONS = ("fourier", "pixels")
 # Rows: light, blue-yellow, red-green, each of length 1. Beside them how much natural pictures vary along each.
 _OPPONENT = (
@@ -58,6 +61,12 @@ def to_pixels(v: Tensor) -> Tensor:
     return ((v.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+def as_image(images: Tensor, preprocess: Preprocess) -> npt.NDArray[np.float32]:
+    """Return the first of `images` (N, C, H, W), a network's input, as an explanation's image (H, W, 3 or 1)."""
+    v = Colours.of(preprocess).from_input(images.cpu())[0].permute(1, 2, 0).numpy()
+    return v if v.shape[2] == 3 else v[:, :, :1]
+
+
 def alpha_norm(v: Tensor, alpha: float = 6.0) -> Tensor:
     """Return the mean of |v|^alpha of each picture, (N,): about 0 within the range, growing fast beyond it."""
     return v.abs().pow(alpha).mean((1, 2, 3))
@@ -75,6 +84,11 @@ def total_variation(v: Tensor, beta: float = 2.0) -> Tensor:
     if beta != 2:
         squared = (squared + 1e-8).pow(beta / 2)  # its derivative at 0 must be finite
     return squared.mean((1, 2, 3))
+
+
+def squashed(v: Tensor) -> Tensor:
+    """Bring any number into (-1, 1), where a picture's are; slowly, so that a pixel at the end can still turn back."""
+    return v / (1 + v.square()).sqrt()
 
 
 def moved(images: Tensor, shift: tuple[int, int]) -> Tensor:
@@ -118,7 +132,7 @@ class Canvas:
         return self
 
     def draw(self) -> Tensor:
-        """Return v (N, C, H, W), differentiable by the parameters; not held to [-1, 1]."""
+        """Return v (N, C, H, W), differentiable by the parameters; it may leave [-1, 1]: see `squashed`."""
         if self.kind == "pixels":
             return self.parameters
         height, width = self.shape[2:]

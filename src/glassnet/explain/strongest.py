@@ -133,15 +133,19 @@ class RunningTop:
         peaks = maps.amax((2, 3)).cpu()  # (N, C)
         if not peaks.isfinite().all():
             raise InputError("the network gives numbers that are not finite; its training may have diverged")
-        channels = (peaks > self.values[:, -1]).any(0).nonzero()[:, 0]  # those that change: soon only a few
+        enter = peaks > self.values[:, -1]  # (N, C)
+        counts = enter.sum(0)  # (C,)
+        channels = counts.nonzero()[:, 0]  # those that change: soon only a few
         if not len(channels):
             return
         top, known = self.values.shape[1], self.values[channels]
-        merged = torch.cat([known, peaks[:, channels].T], 1)  # (c, top + N), in the order in which they came
+        # The largest are all that enter, whatever the ties among the rest; in the order in which the pictures came.
+        numbers = peaks[:, channels].topk(int(counts.max()), dim=0, sorted=False).indices.sort(dim=0).values.T
+        merged = torch.cat([known, peaks[numbers, channels[:, None]]], 1)  # (c, top + most)
         values, order = merged.sort(dim=1, descending=True, stable=True)
         values, order = values[:, :top], order[:, :top]
         new = order >= top  # (c, top)
-        number = (order - top).clamp(min=0)  # in this batch
+        number = numbers.gather(1, (order - top).clamp(min=0))  # in this batch
         old = order.clamp(max=top - 1)
         places = torch.gather(self.places[channels], 1, old)
         places[new] = _first_place(maps, number[new], channels[:, None].expand_as(order)[new], values[new])

@@ -40,8 +40,7 @@ def fold_batch_norm(module: nn.Module) -> torch.fx.GraphModule:
     """
     graph_module = layer_graph(copy.deepcopy(module).eval())
     fold_nodes(graph_module)
-    layers = dict(graph_module.named_modules())
-    _rectify_in_place(graph_module, layers)
+    rectify_in_place(graph_module)
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     graph_module.requires_grad_(False)
@@ -72,8 +71,9 @@ def fold_nodes(
     return folded
 
 
-def _rectify_in_place(graph_module: torch.fx.GraphModule, layers: dict[str, nn.Module]) -> None:
+def rectify_in_place(graph_module: torch.fx.GraphModule) -> None:
     """Let each rectifier that alone reads a convolution overwrite it: a fifth of a MobileNet's time is new memory."""
+    layers = dict(graph_module.named_modules())
     for node in graph_module.graph.nodes:
         source: Any = node.args[0] if node.args else None
         if _is(node, layers, nn.ReLU | nn.ReLU6) and _is(source, layers, nn.Conv2d) and len(source.users) == 1:

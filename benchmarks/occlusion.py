@@ -2,10 +2,11 @@
 
 Pictures of 224x224, a grey occluder of 16x16, strides 8 (729 positions) and 4 (2,809). The same network, picture and
 occluder everywhere. Ours runs all positions, from the picture to the logits at each, everything included but opening
-the network. The peers' positions are all alike, so they run a part of them and the rest is reckoned: Captum, with
-`perturbations_per_eval=1` as is its default, 25 positions; the loop (batch norms folded, channels_last, batches of 16)
-32. Rounds in turns; medians. Weights are random, with batch norms' statistics those of random pictures; no kernel's
-time depends on them.
+the network. The peers' positions are all alike, one whole pass each, so they run a part of them and the rest is
+reckoned: Captum, with `perturbations_per_eval=1` as is its default, 25 positions of an occluder of 48 at stride 44,
+since its stride may not exceed its occluder; the loop (batch norms folded, channels_last, batches of 16) 32. Rounds in
+turns; medians. Weights are random, with batch norms' statistics those of random pictures; no kernel's time depends on
+them.
 
 Equality is measured beside it: our logits at 25 positions against a loop of whole passes through the untouched network,
 and our averaged map against Captum's, for an occluder of 64x64 at stride 32, where four overlap; both as the largest
@@ -130,7 +131,7 @@ class Bench:
         """Measure all sides once, ms a position."""
         found = {}
         if peer:
-            found["captum"] = captum(peer, [self.name, str(self.file), "--stride", "52"])["ms"]
+            found["captum"] = captum(peer, [self.name, str(self.file), "--size", "48", "--stride", "44"])["ms"]
         few = make_grid((224, 224), SIZE, 32).positions[: 2 * TOGETHER]
         found["loop"] = 1000 * seconds(lambda: naive(self.folded, self.images, few, SIZE, TOGETHER)) / len(few)
         for stride in STRIDES:
@@ -193,12 +194,12 @@ def page(record: dict[str, Any], versions: dict[str, str]) -> str:
             f" {machine['python']}, torch {machine['torch']}, glassnet {machine['glassnet']}; Captum"
             f" {versions['captum']} on torch {versions['torch']}. Medians of n rounds in turns.",
             "Made by `benchmarks/occlusion.py`, which says what is measured. 224x224, occluder 16x16, float32;",
-            "milliseconds a position. What was asked stands in brackets. Theory: multiply-adds of a whole pass over those",
-            "that the occluder's windows need, a position. Differences: of our logits from a loop's over whole passes,",
-            "of our averaged map from Captum's; both over the range.",
+            "milliseconds a position; in brackets what was asked. Theory: multiply-adds of the convolutions in a whole",
+            "pass over those of the windows that can change. Differences: of our logits from a loop's of whole passes,",
+            "and of our averaged map from Captum's; both over the range.",
             "",
-            "| network | stride | ours | Captum, one at a time | over Captum | best loop | over the loop | theory | reached |"
-            " logits differ | map differs | n |",
+            "| network | stride | ours | Captum, one at a time | over Captum | best loop | over the loop | theory |"
+            " reached | logits differ | map differs | n |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|",
             *(row(name, found) for name, found in record.items()),
             "",

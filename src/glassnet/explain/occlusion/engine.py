@@ -11,6 +11,7 @@ offsets, so that borders are no special case; grouping by phase; anything unknow
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,15 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from glassnet.errors import InputError
 from glassnet.explain.case import Progress, no_progress
 from glassnet.explain.inside import Inside
 from glassnet.explain.occlusion.lower import lower
-from glassnet.explain.occlusion.memory import BYTES, bytes_each, bytes_kept, positions_within
+from glassnet.explain.occlusion.memory import BYTES, bytes_each, bytes_kept, bytes_of_tiles, positions_within
 from glassnet.explain.occlusion.operators import Local, Operator, Program, Total, Whole, Window, total_of
 from glassnet.explain.occlusion.plan import Ints, Place, Span, batches, grouped, layout, period, spans
 from glassnet.explain.occlusion.splice import Backdrop, everywhere, spliced
+from glassnet.explain.occlusion.workers import side_by_side
 from glassnet.models.network import Network
 
 Content = Callable[[Ints], Tensor]
@@ -57,6 +60,7 @@ class Engine:
         images: (1, C, H, W) float, as the preprocess makes it.
         watch: (layer's full name, channel) pairs, whose sums over the map `run` reports.
         memory: MB that kept activations and working windows may take (the weights not counted).
+        workers: batches computed side by side, each with one thread; by default as many as torch has threads.
     """
 
     def __init__(
@@ -66,22 +70,26 @@ class Engine:
         *,
         watch: Sequence[tuple[str, int]] = (),
         memory: float = DEFAULT_MEMORY,
+        workers: int | None = None,
     ) -> None:
         self.inside = network if isinstance(network, Inside) else Inside.of(network)
         if images.ndim != 4 or len(images) != 1:
             raise InputError(f"images have shape {tuple(images.shape)}; expected one picture, (1, C, H, W)")
         self.images = images.to(self.inside.device)
+        self._watch = tuple(watch)
         self.memory = memory
+        self.workers = torch.get_num_threads() if workers is None else workers
         program = lower(self.inside, self.images, tuple(dict.fromkeys(name for name, _ in watch)))
         self.program, self.watched = _with_totals(program, watch)
         self._cut = _head_start(self.program)
         self._last = _last_readers(self.program, self._cut)
         self._backdrops: dict[tuple[int, float], Backdrop] = {}
+        self._lock = threading.Lock()  # workers ask for backdrops
         features = self.program.values[self.program.operators[self._cut - 1].out]
         self._features = int(features.numel()) if isinstance(features, Tensor) else 0
         fitting = int(HEAD_SHARE * memory * 1e6 / (2 * BYTES * max(1, self._features))) if memory > 0 else 1
         self._head_batch = max(1, min(HEAD_BATCH, fitting))
-        self._check()
+        self.incremental = self._is_right()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,13 +115,19 @@ class Engine:
         """
         where = np.asarray(positions, dtype=np.int64).reshape(-1, 2)
         self._check_positions(where, size)
+        if not self.incremental:
+            return self._naive(where, size, content, progress)
         logits: list[tuple[Ints, Tensor]] = []
         sums = torch.zeros(len(where), len(self.watched), device=self.images.device)
         done = 0
+
+        def work(batch: tuple[Ints, list[Place | None]]) -> tuple[Ints, Tensor, Tensor]:
+            with torch.inference_mode():
+                return batch[0], *self._body(batch[1], content(batch[0]))
+
         with torch.inference_mode():
             waiting: list[tuple[Ints, Tensor]] = []
-            for numbers, places in self._batches(where, size):
-                features, totals = self._body(places, content(numbers))
+            for numbers, features, totals in side_by_side(work, self._batches(where, size), self.workers):
                 sums[torch.from_numpy(numbers)] = totals
                 waiting.append((numbers, features))
                 if sum(len(each) for each, _ in waiting) >= self._head_batch:
@@ -132,11 +146,12 @@ class Engine:
         vertical = spans(self.program, 0, rows, size[0])
         horizontal = spans(self.program, 1, columns, size[1])
         groups = (grouped(rows, period(self.program, 0)), grouped(columns, period(self.program, 1)))
-        kept = bytes_kept(self.program, size) + 2 * BYTES * self._head_batch * self._features
+        kept = bytes_kept(self.program) + 2 * BYTES * self._head_batch * self._features
         for alike in batches(*groups, y, x):
             places = layout(self.program, _each(vertical, y[alike]), _each(horizontal, x[alike]))
             each = bytes_each(self.program, self._cut, places, self._last)
-            most = min(MOST_TOGETHER, positions_within(self.memory, kept, each))
+            fixed = kept + self.workers * bytes_of_tiles(self.program, places)
+            most = min(MOST_TOGETHER, positions_within(self.memory, fixed, each * (self.workers + 1)))
             for numbers in np.array_split(alike, -(-len(alike) // most)):
                 if len(numbers) < len(alike):
                     places = layout(self.program, _each(vertical, y[numbers]), _each(horizontal, x[numbers]))
@@ -170,8 +185,8 @@ class Engine:
         at, reads = places[operator.out], operator.reads
         full = [self._is_full(places[read]) for read in reads]
         if isinstance(operator, Whole) and operator.shape_only:
-            count = len(next(each for each in results.values() if isinstance(each, Tensor)))
-            return operator.whole(self.program.values[reads[0]].expand(count, *self.program.values[reads[0]].shape[1:]))
+            picture = self.program.values[reads[0]]
+            return operator.whole(picture.expand(len(_known(places[0]).y), *picture.shape[1:]))
         if isinstance(operator, Total) and not full[0]:
             return self._total(operator, _known(places[reads[0]]), results[reads[0]])
         if all(full) and not isinstance(operator, Local):
@@ -180,7 +195,7 @@ class Engine:
             return self._slide(operator, _known(places[reads[0]]), _known(at), results[reads[0]])
         if isinstance(operator, Local):
             operands = [self._moved(read, places[read], _known(at), results[read]) for read in reads]
-            free = self._last[reads[0]] == index or operands[0] is not results[reads[0]]
+            free = operands[0] is not results[reads[0]] or (self._last[reads[0]] == index and _alone(results, reads[0]))
             compute = operator.over if operator.over is not None and free else operator.whole
             return compute(*operands)
         operands = [self._unfolded(read, places[read], results[read]) for read in reads]
@@ -188,12 +203,13 @@ class Engine:
 
     def _slide(self, window: Window, source: Place, at: Place, patches: Tensor) -> Tensor:
         y, x = at.y * window.stride[0] - window.before[0], at.x * window.stride[1] - window.before[1]
-        height, width = window.span(at.height, 0), window.span(at.width, 1)
+        more = window.beyond((at.height, at.width))
+        height, width = window.span(at.height + more[0], 0), window.span(at.width + more[1], 1)
         same = (height, width) == (source.height, source.width)
         if not (same and (y == source.y).all() and (x == source.x).all()):
             backdrop = self._backdrop(window.reads[0], window.fill)
             patches = spliced(patches, source, backdrop, y, x, height, width)
-        out = window.inner(patches)
+        out = window.inner(patches)[:, :, : at.height, : at.width]
         if window.scale is not None:
             scale = self._scale(window)
             out = out * scale.windows(at.y, at.x, at.height, at.width)
@@ -201,10 +217,11 @@ class Engine:
 
     def _scale(self, window: Window) -> Backdrop:
         key = (-window.out, 0.0)
-        if key not in self._backdrops:
-            assert window.scale is not None
-            self._backdrops[key] = Backdrop(window.scale[None, None], 0.0)
-        return self._backdrops[key]
+        with self._lock:
+            if key not in self._backdrops:
+                assert window.scale is not None
+                self._backdrops[key] = Backdrop(window.scale[None, None], 0.0)
+            return self._backdrops[key]
 
     def _total(self, total: Total, at: Place, patches: Tensor) -> Tensor:
         """The sum over the unoccluded map, and what changed in the window."""
@@ -219,9 +236,8 @@ class Engine:
     def _moved(self, value: int, source: Place | None, at: Place, patches: Tensor) -> Tensor:
         """Return the changed part of a value in the windows `at`."""
         source = _known(source)
-        if (source.height, source.width) == (at.height, at.width):
-            if (source.y == at.y).all() and (source.x == at.x).all():
-                return patches
+        if source.same(at):
+            return patches
         return spliced(patches, source, self._backdrop(value, 0.0), at.y, at.x, at.height, at.width)
 
     def _unfolded(self, value: int, source: Place | None, patches: Any) -> Any:
@@ -232,20 +248,37 @@ class Engine:
         return spliced(patches, _known(source), self._backdrop(value, 0.0), zero, zero, *self.program.size(value))
 
     def _backdrop(self, value: int, fill: float) -> Backdrop:
-        if (value, fill) not in self._backdrops:
-            self._backdrops[value, fill] = Backdrop(self.program.values[value], fill)
-        return self._backdrops[value, fill]
+        with self._lock:
+            if (value, fill) not in self._backdrops:
+                self._backdrops[value, fill] = Backdrop(self.program.values[value], fill)
+            return self._backdrops[value, fill]
 
     @staticmethod
     def _is_full(place: Place | None) -> bool:
         return place is None or place.full
 
-    def _check(self) -> None:
-        """Compare the operators' logits for the whole picture with the network's own."""
+    def _is_right(self) -> bool:
+        """Tell whether the operators' logits for the whole picture are the network's own, and pictures stay apart."""
+        norms = [part for part in self.inside.graph_module.modules() if isinstance(part, _BatchNorm)]
+        if any(norm.running_mean is None for norm in norms):
+            return False  # it norms by the batch it is in
         with torch.inference_mode():
             own = self.inside.graph_module(self.images.clone())
         found = self.program.values[self.program.logits]
-        assert torch.allclose(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max())), "lowered wrongly"
+        return torch.allclose(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
+
+    def _naive(self, where: Ints, size: tuple[int, int], content: Content, progress: Progress) -> Found:
+        """Compute whole pictures, one at a time: for a network that writes over memory in ways the graph hides."""
+        logits, sums = [], []
+        with torch.inference_mode():
+            for number, (y, x) in enumerate(where):
+                covered = self.images.clone()
+                covered[:, :, y : y + size[0], x : x + size[1]] = content(np.array([number]))
+                kept = self.inside.play(covered, keep=[layer for layer, _ in self._watch]).kept
+                sums.append(torch.tensor([float(kept[layer][0, channel].sum()) for layer, channel in self._watch]))
+                logits.append(self.inside.graph_module(covered))
+                progress(number + 1, len(where))
+        return Found(torch.cat(logits), torch.stack(sums))
 
     def _check_positions(self, where: Ints, size: tuple[int, int]) -> None:
         if not len(where):
@@ -257,6 +290,17 @@ class Engine:
             if where[:, axis].min() < 0 or where[:, axis].max() > last:
                 bad = next(v for v in where[:, axis].tolist() if not 0 <= v <= last)
                 raise InputError(f"an occluder of {size[axis]} {word} starts at {bad}; expected 0 to {last}")
+
+
+def _alone(results: dict[int, Any], value: int) -> bool:
+    """Tell whether no other result that is still wanted looks at the memory of `value`."""
+    memory = results[value].untyped_storage().data_ptr()
+    return all(memory not in _memories(other) for number, other in results.items() if number != value)
+
+
+def _memories(result: Any) -> list[int]:
+    parts = result if isinstance(result, tuple | list) else [result]
+    return [part.untyped_storage().data_ptr() for part in parts if isinstance(part, Tensor)]
 
 
 def _known(place: Place | None) -> Place:

@@ -18,6 +18,7 @@ from glassnet.explain.inside import Inside, _writes_over_input
 from glassnet.explain.occlusion import reading
 from glassnet.explain.occlusion.convolution import folded
 from glassnet.explain.occlusion.operators import Local, Operator, Program, Total, Whole, Window
+from glassnet.nn.arithmetic import padding_sides
 from glassnet.nn.layers.basic import GlobalAveragePool
 from glassnet.nn.trace.nodes import function_of
 
@@ -64,15 +65,22 @@ class _Lowering:
             self.fixed[node] = self._value_of(node)
             return
         numbers = tuple(dict.fromkeys(self.number[source] for source in reads))
+        if type(self._module(node)) in reading.NOTHING:
+            self._name(node, numbers[0])
+            return
         before = self.number[reads[0]]
         step = self._operator(node, numbers)
         self.values.append(step.whole(*(self.values[number] for number in step.reads)))
         self.operators.append(step)
-        self.number[node] = step.out
-        if node in self.watched:
-            self.named[self.watched[node]] = step.out
+        self._name(node, step.out)
         if self._overwrites(node):  # whoever reads the source later reads what stands there then
             self.number.update({other: step.out for other, value in self.number.items() if value == before})
+
+    def _name(self, node: torch.fx.Node, value: int) -> None:
+        """Note which value a node has."""
+        self.number[node] = value
+        if node in self.watched:
+            self.named[self.watched[node]] = value
 
     def _operator(self, node: torch.fx.Node, reads: tuple[int, ...]) -> Operator:
         module, maps = self._module(node), self.values[reads[0]]
@@ -101,7 +109,7 @@ class _Lowering:
         weight, bias, last = module.weight, module.bias, node
         after = self._only_reader(last)
         norm = self._module(after) if after is not None else None
-        if after is not None and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
+        if after is not None and type(norm) is nn.BatchNorm2d and norm.running_mean is not None:
             if weight.ndim == 2:
                 weight = weight[:, :, None, None]
             weight, bias = folded(weight, bias, norm)
@@ -123,9 +131,7 @@ class _Lowering:
         padding: Any = given.get("padding", 0)
         each = padding if isinstance(padding, tuple | list) else (padding, padding)
         vertical, horizontal = (
-            reading.padding_sides(
-                maps.shape[2 + axis], weight.shape[2 + axis], stride[axis], each[axis], dilation[axis]
-            )
+            padding_sides(maps.shape[2 + axis], weight.shape[2 + axis], stride[axis], each[axis], dilation[axis])
             for axis in (0, 1)
         )
         sides = (*vertical, *horizontal)
@@ -136,9 +142,7 @@ class _Lowering:
         while node is not last:
             node = next(iter(node.users))
             self.absorbed.add(node)
-            self.number[node] = len(self.values)
-            if node in self.watched:
-                self.named[self.watched[node]] = len(self.values)
+            self._name(node, len(self.values))
 
     def _only_reader(self, node: torch.fx.Node) -> torch.fx.Node | None:
         """Return the one node that reads `node`; None where others do, or somebody watches it."""
@@ -202,15 +206,17 @@ class _Lowering:
             return False
         if module is not None:
             return type(module) in reading.LOCAL_MODULES or _pads_channels(module)
-        function, args = function_of(node), self._fixed_arguments(node)
+        return self._is_local_call(function_of(node), self._fixed_arguments(node), self._fixed_keywords(node))
+
+    @staticmethod
+    def _is_local_call(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         if function in ("cat", "concat"):
-            axis = self._fixed_keywords(node).get("dim", args[1] if len(args) > 1 else 0)
-            return axis in (1, -3)
+            return kwargs.get("dim", args[1] if len(args) > 1 else 0) in (1, -3)
         if function == "pad":
-            return len(args[1]) == 6 and not any(args[1][:4]) and _constant(args, self._fixed_keywords(node))
+            return len(args[1]) == 6 and not any(args[1][:4]) and _constant(args, kwargs)
         if function == "getitem":
             return _is_channel_slice(args[1])
-        return function in reading.LOCAL_FUNCTIONS and all(map(_same_everywhere, [*args, *self._keyword_values(node)]))
+        return function in reading.LOCAL_FUNCTIONS and all(map(_same_everywhere, [*args, *kwargs.values()]))
 
     def _over(self, node: torch.fx.Node, module: Any, reads: tuple[int, ...]) -> Callable[..., Any] | None:
         """Return the way of a local operator that writes over its first operand."""
@@ -264,9 +270,6 @@ class _Lowering:
     def _fixed_keywords(self, node: torch.fx.Node) -> Mapping[str, Any]:
         found: Any = torch.fx.node.map_arg(node.kwargs, lambda source: self.fixed.get(source, source))
         return dict(found)
-
-    def _keyword_values(self, node: torch.fx.Node) -> list[Any]:
-        return list(self._fixed_keywords(node).values())
 
     def _module(self, node: torch.fx.Node | None) -> nn.Module | None:
         if node is None or node.op != "call_module":

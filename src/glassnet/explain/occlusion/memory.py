@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from glassnet.errors import InputError
+from glassnet.explain.occlusion import winograd
 from glassnet.explain.occlusion.operators import Program, Total, Window
 from glassnet.explain.occlusion.plan import Place
 
@@ -15,13 +16,14 @@ BYTES = 4
 """Of a float32."""
 
 
-def bytes_kept(program: Program, occluder: tuple[int, int]) -> int:
+def bytes_kept(program: Program) -> int:
     """Return what the unoccluded activations and their padded copies take, at most, in bytes."""
     own = sum(value.numel() * BYTES for value in program.values if isinstance(value, Tensor))
     margins: dict[tuple[int, float], tuple[int, int]] = {}
     for operator in program.operators:
         if isinstance(operator, Window):
-            reach = [operator.span(1, axis) + operator.stride[axis] + min(occluder) for axis in (0, 1)]
+            tile = winograd.TILE if operator.whole_tiles is not None else 0
+            reach = [operator.span(1, axis) + operator.stride[axis] + tile for axis in (0, 1)]
             key = (operator.reads[0], operator.fill)
             before = margins.get(key, (0, 0))
             margins[key] = (max(before[0], reach[0]), max(before[1], reach[1]))
@@ -48,6 +50,18 @@ def bytes_each(program: Program, body: int, places: Sequence[Place | None], last
             if last[read] == index:
                 live.pop(read, None)
     return most
+
+
+def bytes_of_tiles(program: Program, places: Sequence[Place | None]) -> int:
+    """Return what one worker's transformed tiles take, in bytes (see `winograd`): four copies of 36 numbers a tile."""
+    most = 0
+    for operator in program.operators:
+        place = places[operator.out]
+        if isinstance(operator, Window) and operator.whole_tiles is not None and place is not None:
+            channels = max(program.values[value].shape[1] for value in (*operator.reads, operator.out))
+            tiles = (place.height // winograd.TILE + 1) * (place.width // winograd.TILE + 1)
+            most = max(most, winograd.CHUNK, tiles * channels)
+    return 4 * 36 * most * BYTES
 
 
 def _bytes_of(program: Program, value: int, places: Sequence[Place | None]) -> int:

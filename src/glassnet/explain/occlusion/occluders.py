@@ -45,7 +45,7 @@ def cover(images: Tensor, preprocess: Preprocess, occluder: Colour, seed: int = 
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Return `images` (N, C, H, W) through a Gaussian of deviation `sigma` pixels; beyond the edge the nearest pixel."""
+    """Return `images` (N, C, H, W) through a Gaussian of `sigma` pixels; beyond the edge is the nearest pixel."""
     reach = max(1, math.ceil(3 * sigma))
     distance = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     weights = (-distance.square() / (2 * max(sigma, 1e-3) ** 2)).exp()

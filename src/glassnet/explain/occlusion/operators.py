@@ -47,6 +47,7 @@ class Window(Operator):
 
     `inner` computes it on maps that are padded already; `fill` is what they are padded with, `before` how many rows
     and columns above and left. `scale` (H', W') multiplies the result: where an average divides by what it covers.
+    `whole_tiles` tells how many rows and columns of outputs `inner` would add to fill its tiles.
     """
 
     inner: Callable[[Tensor], Tensor]
@@ -56,6 +57,11 @@ class Window(Operator):
     before: Pair = (0, 0)
     fill: float = 0.0
     scale: Tensor | None = None
+    whole_tiles: Callable[[Pair], Pair] | None = None
+
+    def beyond(self, size: Pair) -> Pair:
+        """Return how many rows and columns more than `size` outputs are computed, to fill whole tiles."""
+        return (0, 0) if self.whole_tiles is None else self.whole_tiles(size)
 
     def span(self, size: int, axis: int) -> int:
         """Return the positions of the input that `size` neighbouring outputs read."""
@@ -109,3 +115,10 @@ class Program:
 def total_of(maps: Tensor) -> Tensor:
     """Return the sums over the positions of (N, C, H, W), (N, C)."""
     return torch.sum(maps, (2, 3))
+
+
+def bent(x: Tensor, bend: str) -> Tensor:
+    """Apply an activation in place."""
+    if bend == "relu":
+        return x.relu_()
+    return x.clamp_(0.0, 6.0) if bend == "relu6" else x

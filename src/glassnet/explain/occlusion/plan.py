@@ -48,6 +48,11 @@ class Place:
     x: Ints
     full: bool
 
+    def same(self, other: Place) -> bool:
+        """Tell whether both are the same windows."""
+        alike = (self.height, self.width) == (other.height, other.width)
+        return alike and bool((self.y == other.y).all() and (self.x == other.x).all())
+
 
 def spans(program: Program, axis: int, starts: Ints, size: int) -> list[Span | None]:
     """Return the spans of every value for an occluder of `size` at `starts`; None for what has no positions."""

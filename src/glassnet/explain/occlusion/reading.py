@@ -31,14 +31,22 @@ Sides = tuple[int, int, int, int]
 
 CONVOLUTIONS = (nn.Conv2d, Conv2d, layers.Conv2dSame, PaddedConv2d, FixedFilter)
 LOCAL_MODULES: tuple[type[nn.Module], ...] = (
-    *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    nn.BatchNorm2d,
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
     *(nn.Softsign, nn.Sigmoid, nn.LogSigmoid, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Tanh, nn.Tanhshrink),
     *(nn.Threshold, nn.Hardshrink, nn.Softshrink, nn.LocalResponseNorm, nn.ChannelShuffle, nn.Softmax2d),
-    *(LocalResponseNorm, layers.activations.ScaledTanh, ActivityPenalty),
+    *(LocalResponseNorm, layers.activations.ScaledTanh),
 )
+NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, ActivityPenalty)
+"""Modules that in evaluation hand on what they are given."""
 LOCAL_FUNCTIONS = frozenset(
-    ["add", "sub", "mul", "truediv", "div", "neg", "isub", "itruediv", "maximum", "minimum", "abs", "square", "sqrt", "rsqrt", "exp", "log", "pow", "clamp", "clamp_min", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "sigmoid", "logsigmoid", "hardsigmoid", "hardswish", "hardtanh", "tanh", "tanhshrink", "dropout", "dropout2d", "alpha_dropout", "contiguous", "float", "to", "detach", "clone", "local_response_norm", "threshold"]
+    (
+        *("add", "sub", "mul", "truediv", "div", "neg", "isub", "itruediv", "maximum", "minimum", "abs", "square"),
+        *("sqrt", "rsqrt", "exp", "log", "pow", "clamp", "clamp_min", "threshold", "relu", "relu6", "leaky_relu"),
+        *("elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "sigmoid", "logsigmoid"),
+        *("hardsigmoid", "hardswish", "hardtanh", "tanh", "tanhshrink", "dropout", "dropout2d", "alpha_dropout"),
+        *("contiguous", "float", "to", "detach", "clone", "local_response_norm"),
+    )
 )
 _ARGUMENTS = {
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
@@ -64,6 +72,7 @@ class Sliding:
     before: Pair = (0, 0)
     fill: float = 0.0
     scale: Tensor | None = None
+    whole_tiles: Callable[[Pair], Pair] | None = None
 
 
 def as_pooling(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module | None:
@@ -124,6 +133,7 @@ def convolved(
         stride=stride,
         dilation=dilation,
         before=(sides[0], sides[2]),
+        whole_tiles=compute.beyond if compute.tiled is not None else None,
     )
 
 
@@ -160,20 +170,15 @@ def padded(sides: Sides, fill: float) -> Sliding:
 
 def every(index: tuple[slice, ...], size: Pair, whole: Callable[[Tensor], Tensor]) -> Sliding | None:
     """Return the window that takes the positions of two slices; None where they go backwards."""
-    starts, steps = [], []
-    for part, length in zip(index, size, strict=True):
-        start, _, step = part.indices(length)
-        starts.append(start)
-        steps.append(step)
-    if min(steps) < 1:
+    (top, _, down), (left, _, across) = (part.indices(length) for part, length in zip(index, size, strict=True))
+    if min(down, across) < 1:
         return None
-    step = (steps[0], steps[1])
     return Sliding(
-        inner=lambda x: x[:, :, :: step[0], :: step[1]],
+        inner=lambda x: x[:, :, ::down, ::across],
         whole=whole,
         kernel=(1, 1),
-        stride=step,
-        before=(-starts[0], -starts[1]),
+        stride=(down, across),
+        before=(-top, -left),
     )
 
 

@@ -43,27 +43,49 @@ def test_the_network_and_torchs_state_stay_as_they_were(small_network: Network, 
 
 
 def test_a_setting_goes_to_every_method_that_takes_it_or_to_one() -> None:
-    asked = questions(["occlusion", "gradcam"], "auto", {"stride": 4}, 3)
+    asked = questions(["occlusion", "gradcam"], ["auto"], {"stride": 4}, 3)
     assert [dict(question.settings) for question in asked] == [{"seed": 3, "stride": 4}, {}]
-    asked = questions(["occlusion", "rise"], "auto", {"occlusion.seed": 1}, 3)
+    asked = questions(["occlusion", "rise"], ["auto"], {"occlusion.seed": 1}, 3)
     assert [question.settings["seed"] for question in asked] == [1, 3]
-    assert questions(["gradcam", "deconvnet"], "stage2", {}, 0)[1].settings["layer"] == "stage2"
-    assert "layer" not in questions(["gradcam"], "auto", {}, 0)[0].settings
+    assert questions(["gradcam", "deconvnet"], ["stage2"], {}, 0)[1].settings["layer"] == "stage2"
+    assert "layer" not in questions(["gradcam"], ["auto"], {}, 0)[0].settings
+
+
+def test_several_layers_are_asked_one_by_one_and_stages_are_all_of_them(
+    small_network: Network, picture: np.ndarray
+) -> None:
+    asked = questions(["gradcam", "occlusion"], ["stage1", "stage2"], {}, 0)
+    assert [question.settings.get("layer") for question in asked] == ["stage1", "stage2", None]
+    found = explain_picture(small_network, picture, method=["features"], layer="stages")
+    names = [str(one.layer).removeprefix("body.").partition(".")[0] for one in found]
+    assert names == list(dict.fromkeys(names))
+    assert {"stage1", "stage2", "stage3"} <= set(names)
+
+
+def test_the_study_looks_at_all_classes_at_once(small_network: Network, picture: np.ndarray) -> None:
+    found = explain_picture(
+        small_network, picture, method=["study"], label=["cat", "owl"], layer="stage2", size=12, stride=10
+    )
+    assert [one.kind for one in found] == ["map", "map", "labels", "map"]
+    assert [one.label for one in found[:2]] == ["cat", "owl"]
+    assert set(found[2].settings["names"].values()) <= set(small_network.classes)
+    with pytest.raises(InputError, match="study takes no setting 'labels'"):
+        explain_picture(small_network, picture, method=["study"], labels=["cat"])
 
 
 @pytest.mark.parametrize(
     "names, layer, settings, words",
     [
-        (["gradcma"], "auto", {}, "no method is called 'gradcma'; nearest: gradcam"),
-        ([], "auto", {}, "no method is given"),
-        (["occlusion"], "auto", {"strid": 4}, "occlusion takes no setting 'strid'; .*did you mean 'stride'"),
-        (["occlusion"], "auto", {"rise.seed": 4}, "'rise.seed' is for 'rise', which is not asked for"),
+        (["gradcma"], ["auto"], {}, "no method is called 'gradcma'; nearest: gradcam"),
+        ([], ["auto"], {}, "no method is given"),
+        (["occlusion"], ["auto"], {"strid": 4}, "occlusion takes no setting 'strid'; .*did you mean 'stride'"),
+        (["occlusion"], ["auto"], {"rise.seed": 4}, "'rise.seed' is for 'rise', which is not asked for"),
         (["occlusion"], "stage2", {}, "occlusion takes no setting 'layer'"),
     ],
 )
 def test_what_no_method_takes_is_said(names: list[str], layer: str, settings: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        questions(names, layer, settings, 0)
+        questions(names, [layer], settings, 0)
 
 
 def test_a_bad_picture_among_several_is_a_row_with_its_error(

@@ -33,7 +33,12 @@ def explain(
         list[str] | None,
         typer.Option(help=f"Names, separated by commas (see --methods); default: {METHODS}.", show_default=False),
     ] = None,
-    layer: Layer = "auto",
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="Layers or stages, separated by commas; auto, or stages for all (`glassnet inspect --full`)."
+        ),
+    ] = "auto",
     label: Label = None,
     output: Annotated[
         Path | None,
@@ -61,9 +66,9 @@ def explain(
     from glassnet import show
 
     if methods:
-        from glassnet.explain.methods import METHODS as KNOWN
+        from glassnet.explain.api import known_methods
 
-        show.methods(KNOWN, json=json)
+        show.methods(known_methods(), json=json)
         return
     if network is None:
         raise InputError("no network is given; for example: glassnet explain runs/photos-1 a.jpg")
@@ -99,7 +104,7 @@ def explain(
                 network,
                 pictures,
                 names,
-                layer=layer,
+                layer=words([layer]) or "auto",
                 label=label or ["top"],
                 settings=settings,
                 pretrained=weights or pretrained,

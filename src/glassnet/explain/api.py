@@ -14,7 +14,7 @@ from glassnet.data.index import scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import InputError, PictureError, nearest
 from glassnet.explain.case import Case, Progress, no_progress
-from glassnet.explain.choose import AUTO
+from glassnet.explain.choose import AUTO, stages
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.figures.first_layer import FirstFilters, first_filters
 from glassnet.explain.figures.rows import Explained
@@ -22,7 +22,8 @@ from glassnet.explain.figures.save import check_output
 from glassnet.explain.inside import Inside
 from glassnet.explain.judging.judge import judge
 from glassnet.explain.judging.verdict import Verdict
-from glassnet.explain.methods import Method, find
+from glassnet.explain.methods import METHODS, Method, find
+from glassnet.explain.occlusion.maps import OcclusionStudy
 from glassnet.explain.page.look import look_at
 from glassnet.explain.patches import ChannelPatches, top_patches
 from glassnet.explain.strongest import TOP
@@ -38,6 +39,17 @@ KERNELS = ("sobel_x", "sobel_y", "laplacian")
 """What a photo is filtered with where nobody names a kernel."""
 
 
+STUDY = Method(
+    name="study",
+    title="Occlusion study",
+    question="Which class is likely, which likeliest, and how active is a map, with the occluder here?",
+    paper="Zeiler & Fergus 2013, arXiv:1311.2901, section 4.2",
+    home="glassnet.explain.occlusion.maps:study",
+)
+"""A figure of several maps from one pass; so it is no row of `METHODS`, each of which gives one map."""
+STAGES = "stages"
+
+
 @dataclass(frozen=True)
 class Question:
     """A method and what it is set to."""
@@ -45,9 +57,18 @@ class Question:
     method: Method
     settings: Settings
 
-    def ask(self, case: Case) -> Explanation:
-        """Return what the method finds."""
-        return self.method.function(case, **self.settings)
+    def ask(self, cases: Sequence[Case]) -> list[Explanation]:
+        """Return what the method finds for each of `cases`, one picture's classes; the study looks at all at once."""
+        function: Any = self.method.function
+        if self.method is not STUDY:
+            return [function(case, **self.settings) for case in cases]
+        found: OcclusionStudy = function(cases[0], labels=[case.target for case in cases], **self.settings)
+        return [*found.probabilities, found.likeliest, *([found.activity] if found.activity else [])]
+
+
+def known_methods() -> dict[str, Method]:
+    """Return everything that `explain_pictures` can be asked, by name."""
+    return {**METHODS, STUDY.name: STUDY}
 
 
 @overload
@@ -90,7 +111,7 @@ def explain_pictures(
     pictures: Sequence[Picture],
     methods: Sequence[str],
     *,
-    layer: str = AUTO,
+    layer: str | Sequence[str] = AUTO,
     label: str | int | Sequence[str | int] = "top",
     settings: Settings | None = None,
     pretrained: bool | str = False,
@@ -107,6 +128,7 @@ def explain_pictures(
     Args:
         layer: a layer's or stage's name for the methods that look at one; "auto" leaves it to each, which says what it
             took in its note. Methods that explain a class without a layer explain a layer's answer where one is named.
+            Of several layers each is looked at; "stages" are the last layers of all stages, from the picture on.
         label: the class to explain: its name, its number, or "top" for the likeliest of each picture; of several, each
             method explains one after the other.
         settings: of the methods, by name; each goes to every method that takes it, and "occlusion.stride" to one.
@@ -115,9 +137,13 @@ def explain_pictures(
     Raises:
         UnknownName: a method, layer or class. InputError: a setting that no method takes, or that is out of range.
     """
-    asked = questions(methods, layer, settings or {}, seed)
+    layers = [layer] if isinstance(layer, str) else list(layer)
+    questions(methods, layers, settings or {}, seed)  # wrong words are said before the network is opened
     opened = _open(network, pretrained=pretrained, threads=threads)
     inside = Inside.of(opened, device=device)
+    if STAGES in layers:
+        layers = [found.name for found in stages(inside)]
+    asked = questions(methods, layers, settings or {}, seed)
     labels = [label] if isinstance(label, str | int) else list(label)
     for picture in pictures:
         path = str(picture) if isinstance(picture, str | Path) else None
@@ -128,27 +154,32 @@ def explain_pictures(
                 raise
             yield Explained(path, error=str(error))
             continue
-        yield Explained(path, [question.ask(case.about(label)) for label in labels for question in asked])
+        cases = [case.about(label) for label in labels]
+        yield Explained(path, [found for question in asked for found in question.ask(cases)])
 
 
-def questions(names: Sequence[str], layer: str, settings: Settings, seed: int) -> list[Question]:
-    """Return the methods called `names`, each with those of the settings that it takes.
+def questions(names: Sequence[str], layers: Sequence[str], settings: Settings, seed: int) -> list[Question]:
+    """Return the methods called `names`, each with those of the settings that it takes, once for each of `layers`.
 
     Raises `UnknownName` for a method, `InputError` for a setting or a layer that none of them takes.
     """
-    methods = [find(name) for name in dict.fromkeys(names)]
+    methods = [STUDY if name == STUDY.name else find(name) for name in dict.fromkeys(names)]
     if not methods:
         raise InputError("no method is given; see `glassnet explain --methods`")
     takes = {method.name: method.settings for method in methods}
-    given = dict(settings) | ({"layer": layer} if layer != AUTO else {})
-    for name in given:
+    takes.get(STUDY.name, {}).pop("labels", None)  # the classes are asked for by themselves
+    named = list(layers) != [AUTO]
+    for name in [*settings, *(["layer"] if named else [])]:
         _check_taken(name, takes)
     found = []
     for method in methods:
-        own = {name: value for name, value in given.items() if name in takes[method.name]}
-        own |= {name.partition(".")[2]: value for name, value in given.items() if name.startswith(f"{method.name}.")}
-        drawn = {"seed": seed} if "seed" in takes[method.name] else {}
-        found.append(Question(method, drawn | own))
+        own = {name: value for name, value in settings.items() if name in takes[method.name]}
+        own |= {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{method.name}.")}
+        own = ({"seed": seed} if "seed" in takes[method.name] else {}) | own
+        if named and "layer" in takes[method.name]:
+            found += [Question(method, {**own, "layer": layer}) for layer in layers]
+        else:
+            found.append(Question(method, own))
     return found
 
 
@@ -182,7 +213,7 @@ def judge_methods(
 
     `choices` are those of `glassnet.explain.judging.judge.judge`. Raises what `explain_pictures` and `scan` raise.
     """
-    asked = questions(methods, AUTO, settings or {}, seed)
+    asked = questions(methods, [AUTO], settings or {}, seed)
     opened = _open(network, pretrained=pretrained, threads=threads)
     pictures = data_of(opened, data, seed)
     given = {question.method.name: question.settings for question in asked}

@@ -65,7 +65,7 @@ def test_hardest_pictures_and_a_right_one_of_each_class_are_explained(judged: Ju
     assert list(maps.losses) == [loss.item for loss in judgement.top_losses[:6]]
     assert maps.note == ""
     bright = maps.examples[1]
-    assert bright.fall > 0.1, "covering the middle with grey makes it less sure"
+    assert bright.fall > 0.02, "covering the middle with grey makes it less sure"
     assert bright.map.uri.startswith("data:image/jpeg")
 
 

@@ -151,7 +151,7 @@ def explain_pictures(
             case = Case.of(opened, picture, inside=inside, device=device, progress=progress)
         except PictureError as error:
             if strict:
-                raise
+                raise _naming(error, path) from error
             yield Explained(path, error=str(error))
             continue
         cases = [case.about(label) for label in labels]
@@ -268,7 +268,10 @@ def look(
     if output is not None:
         check_output(Path(output), (".html",))
     opened = _open(network, pretrained=pretrained, threads=threads)
-    page = look_at(opened, picture, **choices)
+    try:
+        page = look_at(opened, picture, **choices)
+    except PictureError as error:
+        raise _naming(error, str(picture) if isinstance(picture, str | Path) else None) from error
     if output is not None:
         write_text(Path(output), page)
     return page
@@ -295,6 +298,13 @@ def filters(
 def network_filters(network: str | Path | Network, *, pretrained: bool | str = False) -> FirstFilters:
     """Return the filters of the first convolution of `network`; raise `InputError` where there is none."""
     return first_filters(Inside.of(_open(network, pretrained=pretrained, threads=None)))
+
+
+def _naming(error: PictureError, path: str | None) -> PictureError:
+    """Return the error with the picture's path in its message."""
+    if path is None or path in str(error):
+        return error
+    return PictureError(f"cannot read {path}: {error}", kind=error.kind)
 
 
 def _open(network: str | Path | Network, *, pretrained: bool | str, threads: int | None) -> Network:

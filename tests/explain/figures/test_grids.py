@@ -106,6 +106,7 @@ def test_patches_say_channel_answers_and_the_dead() -> None:
 
 
 def test_nothing_of_torchs_state_is_touched() -> None:
+    found = channel(3, 9)
     state = torch.get_rng_state()
-    draw_patches([channel(3, 9)], "mine")
+    draw_patches([found], "mine")
     assert torch.equal(torch.get_rng_state(), state)

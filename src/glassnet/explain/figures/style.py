@@ -15,7 +15,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.text import Text
 
 from glassnet.data.problems import printable
@@ -26,8 +26,10 @@ SMALL = 64  # px; up to here a picture is enlarged in square pixels
 DPI = 150
 _STYLE: Any = {"font.size": 9, "font.family": "sans-serif", "axes.linewidth": 0.6, "text.color": INK}
 
-STRENGTH: Colormap = mpl.colormaps["inferno_r"].resampled(256)
-"""From light to dark without a bend in lightness, so that twice as dark is about twice as much."""
+STRENGTH = LinearSegmentedColormap.from_list(
+    "strength", ["#f4f4f2", *(mpl.colormaps["inferno_r"](0.2 + 0.15 * step) for step in range(6))]
+)
+"""From paper through orange and violet to nearly black: lightness falls steadily, so that darker is more."""
 FOR_AND_AGAINST = LinearSegmentedColormap.from_list(
     "for and against", ["#0b3c6f", "#3f87c4", "#f4f4f2", "#d9703f", "#7f2008"]
 )
@@ -52,7 +54,7 @@ def limits(array: npt.NDArray[Any], kind: Kind) -> tuple[float, float, bool]:
     values = np.asarray(array, np.float64)
     if kind == "map":
         low, high = float(values.min()), float(values.max())
-        low = 0.0 if 0 <= low <= 0.5 * high else low
+        low = 0.0 if 0 <= low <= 0.5 * high or low == high > 0 else low
         return low, high if high > low else low + 1.0, False
     size = np.abs(values)
     largest = float(size.max())
@@ -68,7 +70,7 @@ def colours(array: npt.NDArray[Any], low: float, high: float, kind: Kind) -> npt
         painted = FOR_AND_AGAINST(share)
         painted[..., 3] = 0.25 + 0.7 * np.abs(2 * share - 1)
         return painted
-    painted = STRENGTH(0.05 + 0.8 * share)
+    painted = STRENGTH(0.25 + 0.75 * share)
     painted[..., 3] = 0.06 + 0.8 * share
     return painted
 

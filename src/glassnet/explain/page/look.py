@@ -187,13 +187,12 @@ def view_of(layer: Layer, maps: FeatureMaps, projection: Explanation, *, every: 
     ends = (-edge, edge) if low < 0 else (0.0, edge)
     ramp = np.linspace(*ends, 256, dtype=np.float32)[None]
     rows, columns = layer.receptive_field
-    sees = f"{rows} × {columns} pixels" if rows != columns else f"{rows} pixels either way"
     shown = projected(projection.array)
     return LayerView(
         name=short(layer.name),
         kind=layer.kind,
         shape=" × ".join(map(str, layer.output_shape)),
-        words=f"each number sees {sees}",
+        words=f"each number sees {rows} × {columns} pixels",
         dead="" if maps.dead is None else f"{maps.dead} of {len(maps)} dead for this picture",
         shown=count,
         channels=len(maps),

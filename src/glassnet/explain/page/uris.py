@@ -16,7 +16,8 @@ Shares = npt.NDArray[np.floating[Any]]
 def png(pixels: npt.NDArray[np.uint8]) -> str:
     """Return a picture (H, W, 3) exactly, with a palette where it has few colours: what maps and filters are."""
     image = Image.fromarray(pixels)
-    if len(np.unique(pixels.reshape(-1, 3), axis=0)) <= 256:
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)  # a colour is one number
+    if len(np.unique(packed)) <= 256:
         image = image.quantize(256, dither=Image.Dither.NONE)
     return _uri(image, "PNG", optimize=True)
 

@@ -83,6 +83,7 @@ class Inside:
         rectify_in_place(self.graph_module)  # where the convolution's output is kept, `play` takes a copy first
         self.graph_module.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._last_reader = _last_readers(self.graph_module.graph)
+        self._modules = _modules_of(self.graph_module)
         return self
 
     def layer(self, name: str) -> Layer:

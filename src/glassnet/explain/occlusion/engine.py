@@ -78,7 +78,8 @@ class Engine:
         self.images = images.to(self.inside.device)
         self._watch = tuple(watch)
         self.memory = memory
-        self.workers = torch.get_num_threads() if workers is None else workers
+        by_itself = torch.get_num_threads() if self.inside.device.type == "cpu" else 1
+        self.workers = by_itself if workers is None else workers
         program = lower(self.inside, self.images, tuple(dict.fromkeys(name for name, _ in watch)))
         self.program, self.watched = _with_totals(program, watch)
         self._cut = _head_start(self.program)
@@ -167,7 +168,7 @@ class Engine:
                     results.pop(read, None)
         count = len(patches)
         sums = [results[value][:, 0] for value in self.watched]
-        totals = torch.stack(sums, 1) if sums else torch.zeros(count, 0)
+        totals = torch.stack(sums, 1) if sums else patches.new_zeros(count, 0)
         cut = self.program.operators[self._cut - 1].out if self._cut else 0
         return results[cut], totals
 
@@ -330,7 +331,13 @@ def _with_totals(program: Program, watch: Sequence[tuple[str, int]]) -> tuple[Pr
         operators.insert(maker + 1, total)
         values.append(total.whole(values[value]))
         numbers.append(total.out)
-    return replace(program, operators=tuple(operators), values=tuple(values)), tuple(numbers)
+    wanted = {program.logits, *numbers}
+    needed: list[Operator] = []
+    for operator in reversed(operators):  # what nobody reads is not computed
+        if operator.out in wanted:
+            needed.insert(0, operator)
+            wanted.update(operator.reads)
+    return replace(program, operators=tuple(needed), values=tuple(values)), tuple(numbers)
 
 
 def _sum_of(channel: int) -> Callable[[Tensor], Tensor]:

@@ -56,8 +56,8 @@ class Winograd:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, bend: str) -> None:
         b, g, a = (torch.tensor(each, dtype=torch.float64, device=weight.device) for each in _matrices(P, Q))
-        taps = weight.detach().double().permute(2, 3, 1, 0).flatten(0, 1).flatten(1)  # (9, C O)
-        self.filters = (torch.kron(g, g) @ taps).to(weight.dtype).view(36, weight.shape[1], -1)  # (36, C, O)
+        taps = weight.detach().permute(2, 3, 1, 0).flatten(0, 1).flatten(1)  # (9, C O)
+        self.filters = (torch.kron(g, g).to(weight.dtype) @ taps).view(36, weight.shape[1], -1)  # (36, C, O)
         self.into = torch.kron(b, b).to(weight.dtype)  # (36, 36)
         self.back = torch.kron(a, a).to(weight.dtype)  # (16, 36)
         self.bias, self.bend = bias, bend
@@ -87,7 +87,13 @@ class Winograd:
         transformed = (self.into @ tiles).view(36, -1, C)
         products = torch.bmm(transformed, self.filters)  # (36, P rows columns, O)
         found = (self.back @ products.view(36, -1)).view(TILE, TILE, count, rows, columns, -1)
-        if self.bias is not None:
-            found += self.bias
-        bent(found, self.bend)
-        out.view(count, rows, TILE, columns, TILE, -1).copy_(found.permute(2, 3, 0, 4, 1, 5))
+        within = out.view(count, rows, TILE, columns, TILE, -1)
+        found = found.permute(2, 3, 0, 4, 1, 5)
+        if self.bias is None:
+            within.copy_(found)
+        elif self.bend == "relu":  # in one pass over memory
+            torch.ops.aten._add_relu.out(found, self.bias, out=within)
+            return
+        else:
+            torch.add(found, self.bias, out=within)
+        bent(out, self.bend)

@@ -60,8 +60,7 @@ class Inside:
         }
         self._names = {node: layer for layer, node in self.nodes.items()}
         self._last_reader = _last_readers(self.graph_module.graph)
-        parts = dict(self.graph_module.named_modules(remove_duplicate=False))
-        self._modules = {node: parts[str(node.target)] for node in at.values() if node.op == "call_module"}
+        self._modules = _modules_of(self.graph_module)
 
     @classmethod
     def of(cls, network: Network, *, device: str | torch.device = "cpu") -> Inside:
@@ -230,6 +229,12 @@ class _Player:
         if name in self.keep:
             self.playing.kept[name] = result
         return result
+
+
+def _modules_of(graph_module: torch.fx.GraphModule) -> dict[torch.fx.Node, nn.Module]:
+    """Return the modules that nodes call; looked up once, because small networks feel it."""
+    calls = (node for node in graph_module.graph.nodes if node.op == "call_module")
+    return {node: graph_module.get_submodule(str(node.target)) for node in calls}
 
 
 def _last_readers(graph: torch.fx.Graph) -> dict[torch.fx.Node, torch.fx.Node]:

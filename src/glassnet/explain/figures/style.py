@@ -26,9 +26,8 @@ SMALL = 64  # px; up to here a picture is enlarged in square pixels
 DPI = 150
 _STYLE: Any = {"font.size": 9, "font.family": "sans-serif", "axes.linewidth": 0.6, "text.color": INK}
 
-STRENGTH = LinearSegmentedColormap.from_list(
-    "strength", ["#f4f4f2", *(mpl.colormaps["inferno_r"](0.2 + 0.15 * step) for step in range(6))]
-)
+_DARKENING = mpl.colormaps["inferno_r"](np.linspace(0.2, 0.95, 6))  # (6, 4) RGBA
+STRENGTH = LinearSegmentedColormap.from_list("strength", ["#f4f4f2", *map(tuple, _DARKENING)])
 """From paper through orange and violet to nearly black: lightness falls steadily, so that darker is more."""
 FOR_AND_AGAINST = LinearSegmentedColormap.from_list(
     "for and against", ["#0b3c6f", "#3f87c4", "#f4f4f2", "#d9703f", "#7f2008"]

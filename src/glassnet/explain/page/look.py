@@ -126,10 +126,13 @@ class _Work:
         projection = deconvnet(self.case, layer=layer.name)
         self._tell(1)
         view = view_of(layer, maps, projection, every=self.every)
-        return replace(view, **self._inverted(layer)) if inverted else view
+        if not inverted:
+            return view
+        inversion, error = self._inverted(layer)
+        return replace(view, inversion=inversion, error=error)
 
-    def _inverted(self, layer: Layer) -> dict[str, str]:
-        """Return the inversion and its error; where a layer gives only zeros, a sentence in place of the error."""
+    def _inverted(self, layer: Layer) -> tuple[str | None, str]:
+        """Return the inversion and its error in words; of a layer that gives only zeros, none and a sentence."""
         before = self.done
         try:
             found = invert(
@@ -142,10 +145,10 @@ class _Work:
             )
         except InputError as error:
             self._tell(self.steps)
-            return {"error": str(error)}
+            return None, str(error)
         pixels = pixels_of(found, self.case.network.preprocess)[0].numpy()
-        error = f"error {found.errors[0]:.2f} of the layer's answer"
-        return {"inversion": uris.jpeg(fitted(pixels, max(PICTURE, *pixels.shape[:2]))), "error": error}
+        left = f"error {found.errors[0]:.2f} of the layer's answer"
+        return uris.jpeg(fitted(pixels, max(PICTURE, *pixels.shape[:2]))), left
 
     def panel(self, name: str) -> Panel:
         """Return what a method says about the class."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,12 +64,10 @@ def _photo(ax: Axes, filtered: Filtered, name: str) -> None:
 
 def _answers(figure: Figure, ax: Axes, filtered: Filtered) -> None:
     answers = filtered.answers
-    if filtered.kernel.finds_differences:
-        edge = float(np.quantile(np.abs(answers), 0.995)) or float(np.abs(answers).max()) or 1.0
-        low, high, colours, unit = -edge, edge, style.FOR_AND_AGAINST, "sum of the products, 0 where nothing changes"
-    else:
-        low, high, colours, unit = 0.0, 255.0 * abs(float(filtered.kernel.weight.sum())), "gray", "sum of the products"
-        low, high = (low, high) if float(filtered.kernel.weight.sum()) > 0 else (-high, low)
+    low, high = ends(filtered)
+    differences = filtered.kernel.finds_differences
+    colours: Any = style.FOR_AND_AGAINST if differences else "gray"
+    unit = "sum of the products" + (", 0 where nothing changes" if differences else "")
     shown = ax.imshow(answers, cmap=colours, vmin=low, vmax=high, interpolation=style.smooth(answers), aspect="auto")
     style.bare(ax)
     before, after = filtered.picture.shape, answers.shape
@@ -80,6 +79,20 @@ def _answers(figure: Figure, ax: Axes, filtered: Filtered) -> None:
     bar.ax.xaxis.set_major_formatter(lambda value, _: plain(value))
     bar.ax.tick_params(length=2, width=0.6, color=style.MUTED, labelcolor=style.MUTED, labelsize=7.5, pad=2)
     bar.ax.set_xlabel(unit, fontsize=7.5, color=style.MUTED, labelpad=2)
+
+
+def ends(filtered: Filtered) -> tuple[float, float]:
+    """Return the answers that get the first and the last colour.
+
+    Of a kernel that finds differences: the same to both sides of zero, 1 answer in 200 beyond. Of another: what black
+    and white pictures would answer.
+    """
+    if filtered.kernel.finds_differences:
+        size = np.abs(filtered.answers)
+        edge = float(np.quantile(size, 0.995)) or float(size.max()) or 1.0
+        return -edge, edge
+    white = 255.0 * float(filtered.kernel.weight.sum())
+    return min(0.0, white), max(0.0, white)
 
 
 def title(filtered: Filtered) -> str:

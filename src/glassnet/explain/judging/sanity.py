@@ -42,8 +42,8 @@ def randomised(network: Network, share: float, *, seed: int = 0) -> Network:
 def weighted_layers(network: Network) -> list[str]:
     """Return the names of the layers with weights, in the order they are computed, each once."""
     inside = Inside.of(network)
-    found = [layer.name for layer in inside.trace if (part := inside.module(layer.name)) and any(part.parameters())]
-    return list(dict.fromkeys(found))
+    parts = {layer.name: inside.module(layer.name) for layer in inside.trace}
+    return [name for name, part in parts.items() if part is not None and next(part.parameters(), None) is not None]
 
 
 @torch.no_grad()

@@ -136,14 +136,22 @@ def peak_bytes(engine: Engine, positions: np.ndarray, patch: torch.Tensor) -> in
 def test_the_memory_bound_is_kept_by_smaller_batches() -> None:
     torch.manual_seed(0)
     module, shape = create("resnet20_cifar", classes=3), (3, 64, 64)
-    images, patch = torch.randn(1, *shape), torch.zeros(3, 8, 8)
-    positions = make_grid((64, 64), 8, 4).positions
-    inside = Inside(module, shape)
-    free, bound = Engine(inside, images), Engine(inside, images, memory=16)
+    images, patch = torch.randn(1, *shape), torch.zeros(3, 24, 24)
+    positions = make_grid((64, 64), 24, 4).positions
+    inside = Inside(module, shape)  # torch's record is of one thread, so there is one worker
+    free, bound = Engine(inside, images, workers=1), Engine(inside, images, memory=16, workers=1)
     kept = sum(value.numel() * 4 for value in bound.program.values)
     unbound, within = peak_bytes(free, positions, patch), peak_bytes(bound, positions, patch)
     assert kept + within <= 16e6 < kept + unbound
     torch.testing.assert_close(bound.logits(positions, patch), free.logits(positions, patch), rtol=1e-4, atol=1e-5)
+    sizes = [
+        max(
+            len(numbers)
+            for numbers, _ in Engine(inside, images, memory=20, workers=workers)._batches(positions, (24, 24))
+        )
+        for workers in (1, 4)
+    ]
+    assert sizes[0] > sizes[1] >= 1  # what is in work at the same time shares the memory
 
 
 @pytest.mark.parametrize(

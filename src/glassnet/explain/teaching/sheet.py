@@ -125,7 +125,7 @@ def _pooling(figure: Figure, found: Steps, top: float) -> None:
         pooled = place(figure, left, top + CELL * rows / 4, wide * numbers.shape[1], CELL * numbers.shape[0])
         cells(pooled, numbers, shade, size=8.5)
         pooled.set_aspect("auto")
-        left += max(wide * numbers.shape[1], 1.7) + 0.75
+        left += max(wide * numbers.shape[1], 1.95) + 0.6
     high, across = found.filtered.answers.shape
     words = (
         f"Pooling takes {POOL} × {POOL} numbers at a time, stride\n{POOL}, and has no weights: max pooling keeps\n"
@@ -136,7 +136,7 @@ def _pooling(figure: Figure, found: Steps, top: float) -> None:
 
 
 def _frame(ax: Axes, left: float, top: float, size: int) -> None:
-    ax.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=style.INK, linewidth=1.3, clip_on=False))
+    ax.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=style.INK, linewidth=1.3, clip_on=False, zorder=5))
 
 
 def _pixels(count: int) -> str:

@@ -38,11 +38,11 @@ def test_a_watched_layer_keeps_an_output_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["squeezenet1_0", "googlenet_bn", "mobilenet_v2", "efficientnet_lite0", "preresnet18", "alexnet"],
+    ["squeezenet1_0", "googlenet_bn", "mobilenet_v2", "efficientnet_lite0", "preresnet18"],
 )
 def test_what_is_whole_has_no_positions_any_more(name: str) -> None:
     """No map of a common network falls back: only flattening, dense layers and what is between them."""
-    program = program_of(name, (3, 224, 224) if name == "alexnet" else (3, 64, 64))
+    program = program_of(name)
     whole = [operator for operator in program.operators if isinstance(operator, Whole)]
     assert all(not program.is_map(operator.out) for operator in whole)
 

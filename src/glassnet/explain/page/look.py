@@ -234,4 +234,4 @@ def _filters(case: Case) -> dict[str, str]:
         return {}
     tiles = filter_tiles(found, 40)[:256]
     words = f"{short(found.layer)}: {found.title}" + (f"; {found.note}" if found.note else "")
-    return {"filters": uris.png(montage(tiles, min(16, len(tiles)), gap=3, paper=128)), "filters_words": words}
+    return {"filters": uris.png(montage(tiles, min(16, len(tiles)), gap=3)), "filters_words": words}

@@ -129,6 +129,7 @@ def test_help_answers_quickly() -> None:
 
 def test_the_public_surface() -> None:
     assert sorted(glassnet.__all__) == [
+        "Explanation",
         "GlassnetError",
         "Network",
         "Prediction",
@@ -138,9 +139,13 @@ def test_the_public_surface() -> None:
         "check_data",
         "compare",
         "evaluate",
+        "explain_picture",
+        "filters",
         "find_learning_rate",
         "inspect",
         "load",
+        "look",
+        "patches",
         "predict",
         "resume",
         "train",

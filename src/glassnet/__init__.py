@@ -7,6 +7,7 @@ Train a convolutional network on your own pictures, judge it honestly, see why i
 >>> network = glassnet.load(run.path)                    # doctest: +SKIP
 >>> network.predict(["a.jpg"])[0].label                  # doctest: +SKIP
 'cat'
+>>> glassnet.explain_picture(network, "a.jpg", method="occlusion").save("why.png")  # doctest: +SKIP
 
 Names load when they are first used, so `import glassnet` and `glassnet --help` wait for neither torch nor numpy.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Explanation": "glassnet.explain.explanation",
     "GlassnetError": "glassnet.errors",
     "Network": "glassnet.models.network",
     "Prediction": "glassnet.models.network",
@@ -28,9 +30,13 @@ _HOME = {
     "check_data": "glassnet.verbs",
     "compare": "glassnet.verbs",
     "evaluate": "glassnet.verbs",
+    "explain_picture": "glassnet.explain.api",
+    "filters": "glassnet.explain.api",
     "find_learning_rate": "glassnet.verbs",
     "inspect": "glassnet.verbs",
     "load": "glassnet.verbs",
+    "look": "glassnet.explain.api",
+    "patches": "glassnet.explain.api",
     "predict": "glassnet.verbs",
     "resume": "glassnet.verbs",
     "train": "glassnet.verbs",
@@ -40,6 +46,11 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the surface; a tes
 
 if TYPE_CHECKING:
     from glassnet.errors import GlassnetError as GlassnetError
+    from glassnet.explain.api import explain_picture as explain_picture
+    from glassnet.explain.api import filters as filters
+    from glassnet.explain.api import look as look
+    from glassnet.explain.api import patches as patches
+    from glassnet.explain.explanation import Explanation as Explanation
     from glassnet.models.network import Network as Network
     from glassnet.models.network import Prediction as Prediction
     from glassnet.preprocess import Preprocess as Preprocess

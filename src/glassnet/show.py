@@ -6,7 +6,7 @@ import csv
 import json as jsonlib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
     from glassnet.evaluation.judgement import Judgement
+    from glassnet.explain.figures.rows import Explained
+    from glassnet.explain.judging.verdict import Verdict
+    from glassnet.explain.methods import Method
+    from glassnet.explain.patches import ChannelPatches
     from glassnet.models.inspection import Inspection
     from glassnet.models.network import Network, Prediction
     from glassnet.training.find_lr import Finding
@@ -401,6 +405,69 @@ def learning_rate(found: Finding, output: Path, *, json: bool) -> None:
         )
         return
     print(f"learning rate {found.suggestion:.3g}: the loss falls fastest there and is still safe; the plot is {output}")
+
+
+def explanations(rows: Sequence[Explained], path: Path, *, json: bool) -> None:
+    """Print what was explained: a row for each map, then where the figure is."""
+    if json:
+        listed = [{"path": row.path, "error": row.error} for row in rows if row.error is not None]
+        listed += [found.to_dict() for row in rows for found in row.explanations]
+        dump({"output": str(path), "explanations": listed})
+        return
+    cells = []
+    for row in rows:
+        if row.error is not None:
+            cells.append((row.path or "", "error", "", "", "", row.error))
+        for found in row.explanations:
+            score = "" if found.score is None else percent(found.score)
+            layer = (found.layer or "").removeprefix("body.")
+            cells.append((found.path or "", found.title, found.label or "", score, layer, found.note))
+    print_table(("picture", "method", "class", "score", "layer", "note"), cells, left=(0, 1, 2, 4, 5))
+    print(path)
+
+
+def methods(known: Mapping[str, Method], *, json: bool) -> None:
+    """Print the methods of `explain`: what each answers, and its paper."""
+    if json:
+        dump([{"name": m.name, "title": m.title, "question": m.question, "paper": m.paper} for m in known.values()])
+        return
+    rows = [(m.name, m.question, m.paper) for m in known.values()]
+    print_table(("method", "question", "paper"), rows, left=(0, 1, 2))
+
+
+def verdict(found: Verdict, *, json: bool) -> None:
+    """Print a judgement of methods."""
+    if json:
+        dump(found.to_dict())
+        return
+    listed = found.table()
+    print_table(tuple(listed[0]), [tuple(row.values()) for row in listed])
+    for sentence in found.sentences:
+        print(printable(sentence))
+    for path, reason in found.skipped:
+        print(f"left out: {printable(path)}: {printable(reason)}", file=sys.stderr)
+
+
+def patches(found: Sequence[ChannelPatches], path: Path, *, json: bool) -> None:
+    """Print the strongest answer of each channel, and where the figure is."""
+    if json:
+        listed = [
+            {
+                "layer": one.layer.name,
+                "channel": one.channel,
+                "dead": one.dead,
+                "patches": [
+                    {"path": p.where, "label": p.label, "value": p.value, "box": list(p.box)} for p in one.patches
+                ],
+            }
+            for one in found
+        ]
+        dump({"output": str(path), "pictures": found[0].pictures if found else 0, "channels": listed})
+        return
+    for one in found:
+        best = f"strongest {one.patches[0].value:.3g} in {printable(one.patches[0].where)}" if one.patches else ""
+        print(f"{one.title:40} {best}".rstrip())
+    print(path)
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:

@@ -45,12 +45,13 @@ if TYPE_CHECKING:
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
 
-def train(data: str | Path, *, report: bool = True, **choices: Any) -> Run:
+def train(data: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Train a network on `data`, judge it on the test split, write the report; return the run.
 
     Args:
         data: a folder per class, split folders, a table, `.npz`, idx files, or the name of a built-in data set.
         report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
+        explain: let the report show what answers hung on, for at most 24 pictures and a minute.
         choices: everything `glassnet.training.train.train` takes (network, recipe, output, pretrained, start_from,
             minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by, quiet).
 
@@ -59,15 +60,15 @@ def train(data: str | Path, *, report: bool = True, **choices: Any) -> Run:
     """
     run = training.train(data, **choices)
     if report:
-        render_report(run)
+        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 
-def resume(path: str | Path, *, report: bool = True, **choices: Any) -> Run:
+def resume(path: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Go on with the interrupted run at `path`; the final weights are those of a run that never stopped."""
     run = training.resume(path, **choices)
     if report:
-        render_report(run)
+        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 
@@ -217,10 +218,12 @@ def walk_folder(folder: str) -> Iterator[str]:
                 yield entry.path
 
 
-def write_report(run: Run | str | Path, *, device: str = "auto", threads: int | None = None, seed: int = 0) -> Path:
-    """Judge a run on its test split and write its `report.html` again; return the path."""
+def write_report(
+    run: Run | str | Path, *, explain: bool = True, device: str = "auto", threads: int | None = None, seed: int = 0
+) -> Path:
+    """Judge a run on its test split and write its `report.html` again; return the path. `explain` as for `train`."""
     set_threads(threads)
-    return render_report(run if isinstance(run, Run) else Run(run), device=device, seed=seed)
+    return render_report(run if isinstance(run, Run) else Run(run), device=device, seed=seed, explain=explain)
 
 
 def check_data(

@@ -9,7 +9,8 @@ import pytest
 
 from glassnet.data.problems import Problem
 from glassnet.report import page
-from glassnet.report.content import ReportData
+from glassnet.report.content import Example, Maps, ReportData
+from glassnet.report.thumbnails import Thumbnail
 
 Make = Callable[..., ReportData]
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -222,3 +223,21 @@ def test_value(item: object, text: str) -> None:
 def test_a_setting_is_not_rounded_to_another_one() -> None:
     items = (0.9995, 0.0125, 0.1, 8.0, True, None, [0.5, 1.0])
     assert [page.setting(item) for item in items] == ["0.9995", "0.0125", "0.1", "8", "yes", "–", "0.500, 1"]
+
+
+def test_what_answers_hung_on_stands_beside_the_pictures(report_data: Make) -> None:
+    data = report_data()
+    picture, found = Thumbnail("data:image/png;base64,aaaa", True), Thumbnail("data:image/jpeg;base64,bbbb", False)
+    example = Example(
+        label="<i>Coat</i>", probability=0.9, path="Coat/1.png", picture=picture, map=found, fall=0.25
+    )  # fmt: skip
+    first = data.judgement.top_losses[0].item
+    maps = Maps(losses={first: (found, 0.5)}, examples=[example], note="Time for 2 of 24 pictures.")
+    html = page.render(dataclasses.replace(data, maps=maps))
+    assert outside(read(html), html) == []
+    assert html.count("data:image/jpeg;base64,bbbb") == 2
+    text = " ".join(" ".join(read(html).text).split())
+    assert "What right answers hang on" in text
+    assert "<i>Coat</i> 90.0%, falls by up to 25.0%" in text
+    assert "Time for 2 of 24 pictures." in text
+    assert "What right answers hang on" not in page.render(data)

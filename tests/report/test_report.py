@@ -57,7 +57,7 @@ def make_run(folder: Path, chosen: Recipe | None = None) -> Run:
 
 def test_a_report_is_written_beside_the_judgement(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    path = write_report(run, device="cpu")
+    path = write_report(run, device="cpu", explain=False)
     assert path == run.report
     html = path.read_text(encoding="utf-8")
     assert "judged on 20 test pictures" in " ".join(html.split())
@@ -67,6 +67,14 @@ def test_a_report_is_written_beside_the_judgement(tmp_path: Path) -> None:
     assert (kept.n, kept.split, kept.network) == (20, "test", "lenet5")
     assert kept.calibration["after"].temperature == 1.5
     assert run.evaluation == kept
+
+
+def test_a_report_says_what_answers_hung_on_unless_told_not_to(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    html = write_report(run, device="cpu", quiet=True).read_text(encoding="utf-8")
+    assert 18 <= html.count('class="map"') <= 24, "20 hardest pictures and up to one right answer of 3 classes"
+    assert "falls by up to" in html
+    assert "falls by up to" not in write_report(run, device="cpu", explain=False).read_text(encoding="utf-8")
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:

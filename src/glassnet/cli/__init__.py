@@ -1,4 +1,4 @@
-"""The command line: a table of verbs. Each is a thin skin over the plain function of the same name in `verbs`.
+"""The command line: a table of verbs, each a thin skin over a plain function, in `verbs` or `explain.api`.
 
 Nothing heavy is imported until a verb runs, so `glassnet --help` answers at once. Results go to stdout, everything
 else (progress, notes, errors) to stderr. Exit codes: 0 all good, 1 some items failed, 2 bad call, 130 interrupted.
@@ -19,6 +19,7 @@ from glassnet.cli.options import (
     BatchSize,
     Data,
     Device,
+    Explain,
     Json,
     NetworkArgument,
     Pretrained,
@@ -28,6 +29,7 @@ from glassnet.cli.options import (
     assignments,
     picture_size,
 )
+from glassnet.cli.seeing import register
 from glassnet.errors import GlassnetError, InputError
 
 app = typer.Typer(
@@ -96,6 +98,7 @@ def train(
     ] = False,
     group_by: Annotated[str | None, typer.Option(help="Table column whose groups stay in one split.")] = None,
     report: Annotated[bool, typer.Option(help="Judge on the test split and write report.html.")] = True,
+    explain: Explain = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
@@ -120,6 +123,7 @@ def train(
         strict=strict,
         group_by=group_by,
         report=report,
+        explain=explain,
         quiet=quiet or None,
     )
     show.run(run, json=json)
@@ -131,13 +135,17 @@ def resume(
     device: Annotated[str | None, typer.Option(help="Default: the one the run was using.")] = None,
     threads: Threads = None,
     report: Annotated[bool, typer.Option(help="Judge on the test split and write report.html.")] = True,
+    explain: Explain = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
     """Go on with an interrupted run: the same weights, bit for bit, as if it had never stopped."""
     from glassnet import show, verbs
 
-    show.run(verbs.resume(run, device=device, threads=threads, report=report, quiet=quiet or None), json=json)
+    show.run(
+        verbs.resume(run, device=device, threads=threads, report=report, explain=explain, quiet=quiet or None),
+        json=json,
+    )
 
 
 @app.command(
@@ -281,6 +289,7 @@ def predict(
 @app.command(epilog="Example: [bold]glassnet report runs/photos-1[/bold]")
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    explain: Explain = True,
     device: Device = "auto",
     threads: Threads = None,
     seed: Seed = 0,
@@ -288,7 +297,7 @@ def report(
     """Judge a run on its test split and write report.html again."""
     from glassnet import verbs
 
-    print(verbs.write_report(run, device=device, threads=threads, seed=seed))
+    print(verbs.write_report(run, explain=explain, device=device, threads=threads, seed=seed))
 
 
 @app.command(epilog="Example: [bold]glassnet networks 'resnet*'[/bold]")
@@ -373,6 +382,9 @@ def find_lr(
         seed=seed,
     )
     show.learning_rate(found, output, json=json)
+
+
+register(app)
 
 
 def fail(message: str, code: int) -> NoReturn:

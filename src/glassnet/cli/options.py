@@ -29,6 +29,9 @@ Weights = Annotated[
     typer.Option("--weights", help="As --pretrained, but from this source: torchvision ... (`glassnet weights list`)."),
 ]
 Layout = Annotated[str | None, typer.Option(help="Whose names the tensors have: torchvision, timm ...")]
+Explain = Annotated[
+    bool, typer.Option(help="Let the report show what answers hung on, for at most 24 pictures and a minute.")
+]
 BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
 
 

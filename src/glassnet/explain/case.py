@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from glassnet.errors import InputError, UnknownName
-from glassnet.explain.explanation import Explanation, Extent, Kind, Pixels
+from glassnet.explain.explanation import INPUT, Explanation, Extent, Kind, Pixels
 from glassnet.explain.inside import Inside
 from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor
@@ -155,6 +155,8 @@ class Case:
         **settings: Any,
     ) -> Explanation:
         """Return `array` with the case's facts; `of_class` is False for a map that no class was asked for."""
+        if kind == "labels":
+            settings = {"names": {int(n): self.network.classes[int(n)] for n in np.unique(array)}, **settings}
         return Explanation(
             array=array,
             method=method,
@@ -169,6 +171,8 @@ class Case:
             path=self.path,
             note=note,
             settings=settings,
+            mean=self.network.preprocess.mean if unit == INPUT else (),
+            std=self.network.preprocess.std if unit == INPUT else (),
         )
 
 

@@ -21,6 +21,9 @@ it. "image": (H, W, 3) or (H, W, 1) float, shown as colours around grey: in the 
 picture of its own, from -1 (black) to 1 (white). "labels": (h, w) int, numbers of classes.
 """
 
+INPUT = "network input"
+"""The unit of an "image" that could be given to the network, and is shown as the picture it stands for."""
+
 Extent = tuple[float, float, float, float]
 """(left, right, top, bottom) of an array on the picture, in pixels of the network's input; edges, not centres."""
 
@@ -40,6 +43,8 @@ class Explanation:
         unit: what the numbers of `array` are, as the colour bar says it.
         note: one sentence that a reader needs, as which layer was chosen and why.
         settings: what the method was set to, as plain data.
+        mean, std: of the network's input, a number for each channel, so that an "image" that is itself such an input
+            can be shown as a picture; empty where `array` is something else.
     """
 
     array: npt.NDArray[Any]
@@ -55,6 +60,8 @@ class Explanation:
     path: str | None = None
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold our own methods to what they promise."""

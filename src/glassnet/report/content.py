@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from glassnet.data.problems import Problem
 from glassnet.evaluation.judgement import Judgement
 from glassnet.report.thumbnails import Thumbnail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A picture that was called rightly, what its answer hung on, and how far the probability falls at most."""
+
+    label: str
+    probability: float
+    path: str
+    picture: Thumbnail
+    map: Thumbnail
+    fall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps:
+    """What was explained. losses: by the item's number, the map and the largest fall of the answer's probability.
+
+    note: what a reader must know, as that time ran out.
+    """
+
+    losses: dict[int, tuple[Thumbnail, float]] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +43,8 @@ class ReportData:
     judgement: of the test split, or of validation where there is no test; `judged_note` then says so.
     thumbnails: one for each of the judgement's top losses. counts: (K, 3) pictures per class in train, validation and
     test. history: the lines of metrics.jsonl. reason: why this network and recipe, one line. layers: rows of the
-    trace; multiply_adds: for one picture. reproduce: shell commands, one a line.
+    trace; multiply_adds: for one picture. reproduce: shell commands, one a line. maps: what answers hung on, where the
+    report was to explain them.
     """
 
     title: str
@@ -44,6 +69,7 @@ class ReportData:
     thresholds: Mapping[str, float]
     machine: Mapping[str, Any]
     reproduce: str
+    maps: Maps = field(default_factory=Maps)
 
     @property
     def pictures(self) -> tuple[int, int, int]:

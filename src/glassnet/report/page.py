@@ -17,6 +17,7 @@ from markupsafe import Markup
 from glassnet.data.problems import KINDS, Problem, count_kinds, printable
 from glassnet.evaluation.judgement import ClassCurve, ClassResult
 from glassnet.evaluation.sentences import percent
+from glassnet.explain.page.html import base_style
 from glassnet.report import figures
 from glassnet.report.content import ReportData
 from glassnet.report.matrix import confusion_html
@@ -24,6 +25,10 @@ from glassnet.report.matrix import confusion_html
 LISTED_CLASSES = 40
 """With more classes than this the table shows the hardest ones, and the others on demand."""
 LISTED_PROBLEMS = 500
+OCCLUSION_WORDS = (
+    "A grey square was moved over the picture; orange is where the probability of the answer fell with it, blue where "
+    "it rose, the stronger the more, each picture on its own scale."
+)
 SERIES = {"train": ("muted", "training"), "validation": ("accent", "validation")}
 
 
@@ -41,7 +46,7 @@ def render(data: ReportData) -> str:
     }
     folder = files("glassnet.report")
     template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
-    style = (folder / "style.css").read_text(encoding="utf-8")
+    style = base_style() + (folder / "style.css").read_text(encoding="utf-8")
     judgement = data.judgement
     return template.render(
         data=data,
@@ -56,6 +61,7 @@ def render(data: ReportData) -> str:
         problem_groups=problem_groups(data.problems),
         listed_classes=LISTED_CLASSES,
         listed_problems=LISTED_PROBLEMS,
+        occlusion_words=OCCLUSION_WORDS,
         created=data.created.replace("T", " ")[:16],
         year=datetime.fromisoformat(data.created).year,
     )

@@ -16,7 +16,7 @@ from glassnet.evaluation.judgement import Judgement
 from glassnet.files import write_text
 from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
-from glassnet.report.content import ReportData
+from glassnet.report.content import Maps, ReportData
 from glassnet.report.thumbnails import centre, thumbnail
 from glassnet.training.prepare import split_key
 from glassnet.training.recipes import named_recipes
@@ -39,6 +39,8 @@ def write_report(
     seed: int = 0,
     predictor: Predictor | None = None,
     pictures: Pictures | None = None,
+    explain: bool = True,
+    quiet: bool = False,
 ) -> Path:
     """Judge `run` on its test split, write `evaluation.json` and `report.html` into it, return the report's path.
 
@@ -80,9 +82,18 @@ def write_report(
         thresholds=network.card.thresholds,
         machine=run.facts["machine"],
         reproduce=reproduce(run, settings, decided),
+        maps=maps_of(run, pictures, judgement, device=device, quiet=quiet) if explain else Maps(),
     )
     write_text(run.report, render(data))
     return run.report
+
+
+def maps_of(run: Run, pictures: Pictures, judgement: Judgement, *, device: str, quiet: bool) -> Maps:
+    """Return occlusion maps of the judged pictures (see `explanations`)."""
+    from glassnet.report.explanations import occlusion_maps  # Matplotlib again
+
+    _, items = judged_items(pictures.index)
+    return occlusion_maps(run.network, pictures, judgement, items, device=device, quiet=quiet)
 
 
 def judge_run(

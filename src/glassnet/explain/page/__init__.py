@@ -1,0 +1,1 @@
+"""The page of `glassnet look`: one HTML file with what every layer makes of a picture."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +218,7 @@ def _logit_of(case: Case) -> Callable[[Tensor], Tensor]:
 def _explanation(
     case: Case, method: str, title: str, values: Tensor, layer: Layer, note: str, *, channels: int | None = None
 ) -> Explanation:
+    settings: dict[str, Any] = {} if channels is None else {"channels": channels}
     if not values.any():
         note = "; ".join(filter(None, [note, "nothing in these maps speaks for the class"]))
     return case.explanation(
@@ -228,5 +230,5 @@ def _explanation(
         extent=case.extent_of(layer.name),
         layer=layer.name,
         note=note,
-        **({} if channels is None else {"channels": channels}),
+        **settings,
     )

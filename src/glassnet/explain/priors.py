@@ -151,7 +151,8 @@ def _spectrum(height: int, width: int) -> Tensor:
     """Return 1 / f for each coefficient of `rfft2`, (H, W // 2 + 1); the constant one counts as the lowest."""
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
     frequency = (rows.square() + columns.square()).sqrt()
-    return 1 / frequency.clamp(min=1 / max(height, width))
+    weights: Tensor = 1 / frequency.clamp(min=1 / max(height, width))
+    return weights
 
 
 def check_descent(

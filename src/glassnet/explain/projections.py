@@ -7,6 +7,8 @@ do; the gradient sends back 1, so that it is the derivative of the activation, o
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -87,7 +89,7 @@ def _of_class(case: Case, method: str, title: str, channel: int | None, position
 
 
 def _explanation(
-    case: Case, image: Tensor, method: str, title: str, note: str, *, layer: str | None = None, **settings: object
+    case: Case, image: Tensor, method: str, title: str, note: str, *, layer: str | None = None, **settings: Any
 ) -> Explanation:
     """Return the explanation whose image is (1, C, H, W)."""
     return case.explanation(

@@ -112,7 +112,7 @@ class _Rectify(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # noqa: ARG004
         return g.clamp_min(0)
 
 
@@ -124,15 +124,15 @@ class _Replace(torch.autograd.Function):
         return y.view_as(y)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
         return g.clamp_min(0), None
 
 
 def _guided(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    result: Tensor = _Rectify.apply(call(x, *args, **kwargs))
+    result: Tensor = _Rectify.apply(call(x, *args, **kwargs))  # type: ignore[no-untyped-call]
     return result
 
 
 def _deconvolved(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    result: Tensor = _Replace.apply(x, call(x.detach(), *args, **kwargs))
+    result: Tensor = _Replace.apply(x, call(x.detach(), *args, **kwargs))  # type: ignore[no-untyped-call]
     return result

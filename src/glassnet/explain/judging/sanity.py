@@ -61,15 +61,16 @@ def _drawn(weight: Tensor, generator: torch.Generator) -> Tensor:
         flat = weight.cpu().flatten()
         return flat[torch.randperm(len(flat), generator=generator)].view_as(weight)
     fan_in = weight[0].numel()
-    return torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+    drawn: Tensor = torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+    return drawn
 
 
 def rank_correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
     """Return Spearman's rank correlation of two arrays of one shape, in [-1, 1]; 0 where one of them is constant."""
-    ranks = [_ranks(array) for array in (first, second)]
-    if any(rank.std() == 0 for rank in ranks):
+    one, other = _ranks(first), _ranks(second)
+    if one.std() == 0 or other.std() == 0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def _ranks(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from glassnet.errors import InputError, UnknownName
 from glassnet.explain.attributions import (
@@ -17,7 +16,7 @@ from glassnet.explain.attributions import (
     smoothgrad,
 )
 from glassnet.explain.case import Case
-from glassnet.explain.masks import random_masks, spread, to_unit
+from glassnet.explain.masks import random_masks, to_unit
 from glassnet.explain.projections import gradient
 from glassnet.models import Network
 
@@ -25,20 +24,6 @@ from glassnet.models import Network
 @pytest.fixture(scope="module")
 def case(small_network: Network, picture: np.ndarray) -> Case:
     return Case.of(small_network, picture, label="cat")
-
-
-def test_spread_is_bilinear_interpolation_on_the_whole_picture() -> None:
-    maps = torch.randn(3, 4, 5)
-    ours = spread(maps, (0.0, 20.0, 0.0, 12.0), (12, 20))
-    theirs = F.interpolate(maps[None], (12, 20), mode="bilinear", align_corners=False)[0]
-    torch.testing.assert_close(ours, theirs)
-
-
-def test_spread_by_hand() -> None:
-    # the cells have their centres at 2 and 4; pixel 0 lies outside, pixel 1 before the first centre
-    found = spread(torch.tensor([[[0.0, 8.0]]]), (1.0, 5.0, 0.0, 1.0), (1, 6))[0, 0]
-    assert found.tolist() == [0, 0, 2, 6, 8, 0]
-    assert spread(torch.tensor([[[7.0]]]), (0.0, 2.0, 0.0, 2.0), (2, 2)).unique().tolist() == [7]
 
 
 def test_to_unit() -> None:

@@ -19,7 +19,8 @@ from glassnet.explain.case import Case
 from glassnet.explain.choose import AUTO, chosen_map, is_map, short
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.inside import Inside
-from glassnet.explain.masks import spread, to_unit
+from glassnet.explain.masks import to_unit
+from glassnet.explain.placing import spread
 from glassnet.nn.trace import Layer
 
 BATCH = 32  # masked pictures computed at a time
@@ -202,7 +203,8 @@ def _gains(case: Case, maps: Tensor, layer: Layer) -> Tensor:
     gains = []
     empty = logit(torch.zeros_like(case.images))
     for start in range(0, len(maps), BATCH):
-        masks = to_unit(spread(maps[start : start + BATCH], case.extent_of(layer.name), case.size))  # (B, H, W)
+        placed = spread(maps[start : start + BATCH].numpy(), case.extent_of(layer.name), case.size)
+        masks = to_unit(torch.from_numpy(placed))  # (B, H, W)
         gains.append(logit(case.images * masks[:, None].to(case.images)) - empty)
         case.progress(min(start + BATCH, len(maps)), len(maps))
     return torch.cat(gains)

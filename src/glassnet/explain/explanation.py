@@ -69,8 +69,8 @@ class Explanation:
         assert self.array.ndim == (3 if self.kind == "image" else 2), (self.kind, self.array.shape)
 
     def resized(self) -> npt.NDArray[np.float32]:
-        """Return a "map" or "signed" array spread over the picture, (H, W) float32: bilinear, 0 outside its extent."""
-        from glassnet.explain.figures.layout import spread
+        """Return a "map" or "signed" array spread over the picture, (H, W) float32 (see `placing.spread`)."""
+        from glassnet.explain.placing import spread
 
         if self.kind not in ("map", "signed"):
             raise InputError(f"{self.title} gives {self.kind}, not a map that could be spread over the picture")

@@ -1,4 +1,4 @@
-"""Masks over the picture: maps spread to its pixels, and random ones; many at once."""
+"""Masks over the picture: maps scaled to be some, and random ones; many at once."""
 
 from __future__ import annotations
 
@@ -7,34 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from glassnet.explain.explanation import Extent
-
-
-def spread(maps: Tensor, extent: Extent, size: tuple[int, int]) -> Tensor:
-    """Spread maps (N, h, w) that lie at `extent` over a picture of `size` (H, W): (N, H, W), bilinear.
-
-    Between the outermost positions' centres and the extent's edge the outermost values stand; beyond it, 0.
-    """
-    left, right, top, bottom = extent
-    rows = _weights(size[0], maps.shape[1], top, bottom).to(maps)  # (H, h)
-    columns = _weights(size[1], maps.shape[2], left, right).to(maps)  # (W, w)
-    return rows @ maps @ columns.T
-
-
-def _weights(pixels: int, positions: int, first: float, last: float) -> Tensor:
-    """Return how much each of `positions` numbers from edge `first` to edge `last` counts at each pixel's centre."""
-    centres = torch.arange(pixels, dtype=torch.float64) + 0.5
-    place = (centres - first) / (last - first) * positions - 0.5
-    near = place.clamp(0, positions - 1)
-    below = near.floor().long().clamp(max=max(positions - 2, 0))
-    share = near - below
-    weights = torch.zeros(pixels, positions, dtype=torch.float64)
-    at = torch.arange(pixels)
-    weights[at, below] = 1 - share
-    if positions > 1:
-        weights[at, below + 1] = share
-    weights[(centres < first) | (centres > last)] = 0
-    return weights
+from glassnet.explain.placing import spread
 
 
 def to_unit(maps: Tensor) -> Tensor:
@@ -60,9 +33,10 @@ def random_masks(
     whole = (0.0, float(enlarged[1]), 0.0, float(enlarged[0]))
     masks: list[Tensor] = []
     for number in range(count):
-        grid = (torch.rand(1, cells + 1, cells + 1, generator=generator) < share).float()
+        grid = (torch.rand(cells + 1, cells + 1, generator=generator) < share).float()
         top, left = (int(torch.randint(side, (), generator=generator)) for side in cell)
-        masks.append(spread(grid, whole, enlarged)[0, top : top + height, left : left + width])
+        large = torch.from_numpy(spread(grid.numpy(), whole, enlarged))
+        masks.append(large[top : top + height, left : left + width])
         if len(masks) == batch or number == count - 1:
             yield torch.stack(masks)
             masks = []

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from glassnet.explain.choose import short
 from glassnet.explain.explanation import Explanation, Kind
 from glassnet.explain.figures import style
-from glassnet.explain.figures.layout import spread
+from glassnet.explain.placing import spread
 
 PANEL = 2.7  # inches; the width of a panel
 HEAD, FOOT = 0.58, 0.62  # inches above and below its picture: three lines of words; the colour bar and its unit
@@ -72,9 +72,7 @@ def overlaid(explanation: Explanation) -> npt.NDArray[np.float64]:
     fine = max(1, 224 // max(height, width))
     left, right, top, bottom = (side * fine for side in explanation.extent)
     bigger = spread(array, (left, right, top, bottom), (height * fine, width * fine))
-    inside = spread(np.ones((1, 1)), (left, right, top, bottom), (height * fine, width * fine))
     painted = style.colours(bigger, low, high, kind)
-    painted[..., 3] *= inside  # nothing is known outside the extent
     under = np.repeat(np.repeat(style.faded(explanation.picture), fine, 0), fine, 1)
     return style.over(under, painted)
 

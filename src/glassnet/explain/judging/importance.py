@@ -8,7 +8,7 @@ import torch
 
 from glassnet.errors import InputError
 from glassnet.explain.explanation import Explanation
-from glassnet.explain.masks import spread
+from glassnet.explain.placing import spread
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,9 +30,7 @@ def importance(explanation: Explanation) -> Floats:
     array = np.asarray(explanation.array, np.float32)
     if explanation.kind == "image":
         return np.ascontiguousarray(abs(array).max(2))
-    size = (explanation.picture.shape[0], explanation.picture.shape[1])
-    found: Floats = spread(torch.from_numpy(array)[None], explanation.extent, size)[0].numpy()
-    return found
+    return spread(array, explanation.extent, (explanation.picture.shape[0], explanation.picture.shape[1]))
 
 
 def random_importance(size: tuple[int, int], *, coarse: bool, seed: int) -> Floats:
@@ -40,6 +38,5 @@ def random_importance(size: tuple[int, int], *, coarse: bool, seed: int) -> Floa
     generator = torch.Generator().manual_seed(seed)
     if not coarse:
         return torch.rand(size, generator=generator).numpy()
-    numbers = torch.rand(1, min(COARSE, size[0]), min(COARSE, size[1]), generator=generator)
-    found: Floats = spread(numbers, (0.0, float(size[1]), 0.0, float(size[0])), size)[0].numpy()
-    return found
+    numbers = torch.rand(min(COARSE, size[0]), min(COARSE, size[1]), generator=generator)
+    return spread(numbers.numpy(), (0.0, float(size[1]), 0.0, float(size[0])), size)

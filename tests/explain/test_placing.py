@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from glassnet.explain.explanation import Explanation
-from glassnet.explain.figures.layout import spread
+from glassnet.explain.placing import spread
 
 
 def test_two_cells_on_four_pixels_by_hand() -> None:
@@ -18,9 +18,15 @@ def test_two_cells_on_four_pixels_by_hand() -> None:
     assert found.dtype == np.float32
 
 
-def test_outside_its_extent_a_map_is_zero() -> None:
-    found = spread(np.ones((1, 1)), (1, 3, 0, 2), (3, 4))
-    np.testing.assert_array_equal(found, [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+def test_beyond_its_extent_the_outermost_numbers_stand() -> None:
+    found = spread(np.array([[1.0, 3.0]]), (1, 3, 0, 2), (3, 4))
+    np.testing.assert_array_equal(found, [[1, 1, 3, 3]] * 3)
+
+
+def test_several_maps_at_once() -> None:
+    maps = np.random.default_rng(0).normal(size=(3, 4, 5))
+    found = spread(maps, (0, 20, 0, 12), (12, 20))
+    np.testing.assert_array_equal(found[1], spread(maps[1], (0, 20, 0, 12), (12, 20)))
 
 
 def test_an_extent_beyond_the_picture_is_cut() -> None:

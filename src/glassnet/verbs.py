@@ -51,7 +51,7 @@ def train(data: str | Path, *, report: bool = True, explain: bool = True, **choi
     Args:
         data: a folder per class, split folders, a table, `.npz`, idx files, or the name of a built-in data set.
         report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
-        explain: let the report show what answers hung on, for at most 24 pictures and a minute.
+        explain: let the report show what answers hung on, for at most 24 pictures and 10 seconds.
         choices: everything `glassnet.training.train.train` takes (network, recipe, output, pretrained, start_from,
             minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by, quiet).
 
@@ -221,9 +221,14 @@ def walk_folder(folder: str) -> Iterator[str]:
 def write_report(
     run: Run | str | Path, *, explain: bool = True, device: str = "auto", threads: int | None = None, seed: int = 0
 ) -> Path:
-    """Judge a run on its test split and write its `report.html` again; return the path. `explain` as for `train`."""
+    """Judge a run on its test split and write its `report.html` again; return the path.
+
+    `explain` as for `train`, for up to a minute.
+    """
     set_threads(threads)
-    return render_report(run if isinstance(run, Run) else Run(run), device=device, seed=seed, explain=explain)
+    return render_report(
+        run if isinstance(run, Run) else Run(run), device=device, seed=seed, explain=explain, seconds=60.0
+    )
 
 
 def check_data(

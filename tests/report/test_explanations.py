@@ -73,7 +73,7 @@ def test_it_stops_when_time_is_up_and_says_so(judged: Judged) -> None:
     network, pictures, judgement, items = judged
     maps = occlusion_maps(network, pictures, judgement, items, device="cpu", at_most=8, seconds=-1)
     assert (maps.losses, maps.examples) == ({}, [])
-    assert maps.note == "Time for 0 of 8 pictures."
+    assert maps.note == "Time for 0 of 8 pictures; `glassnet report` takes more."
 
 
 def test_a_network_that_cannot_be_opened_has_a_note(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:

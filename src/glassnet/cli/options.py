@@ -30,7 +30,7 @@ Weights = Annotated[
 ]
 Layout = Annotated[str | None, typer.Option(help="Whose names the tensors have: torchvision, timm ...")]
 Explain = Annotated[
-    bool, typer.Option(help="Let the report show what answers hung on, for at most 24 pictures and a minute.")
+    bool, typer.Option(help="Let the report show what answers hung on, for at most 24 pictures and 10 s.")
 ]
 BatchSize = Annotated[int, typer.Option(help="Pictures per forward pass.")]
 

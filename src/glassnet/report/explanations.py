@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -27,8 +28,6 @@ from glassnet.report.thumbnails import Thumbnail, thumbnail
 
 AT_MOST = 24
 """Pictures explained in a report."""
-SECONDS = 60.0
-"""No picture is begun after so long."""
 EXAMPLES = 12
 """Right answers shown at most, one of a class."""
 TRIED = 8
@@ -43,7 +42,7 @@ def occlusion_maps(
     *,
     device: str = "auto",
     at_most: int = AT_MOST,
-    seconds: float = SECONDS,
+    seconds: float = 60.0,
     quiet: bool = False,
 ) -> Maps:
     """Explain the judgement's top losses and one right answer of each class, of `items` that were judged.
@@ -57,22 +56,21 @@ def occlusion_maps(
         return Maps(note=f"Nothing is explained here: {error}")
     ends = time.monotonic() + seconds
     examples = list(_right_answers(network, pictures, items, inside, min(EXAMPLES, at_most // 2)))
-    losses = judgement.top_losses[: at_most - len(examples)]
+    losses = [loss.item for loss in judgement.top_losses[: at_most - len(examples)]]
     found = Maps()
     total, done = len(losses) + len(examples), 0
     with live("explaining", quiet=quiet) as progress:
-        for loss in losses:
+        for loss, example in zip_longest(losses, examples):  # in turns, so that a short time shows some of both
             if time.monotonic() > ends:
                 break
-            explained = _explain(network, pictures, loss.item, inside)
-            found.losses[loss.item] = _map(explained), float(explained.array.max())
-            progress(done := done + 1, total)
-        for item in examples:
-            if time.monotonic() > ends:
-                break
-            found.examples.append(_example(network, pictures, item, inside))
-            progress(done := done + 1, total)
-    late = f"Time for {done} of {total} pictures." if done < total else ""
+            if loss is not None:
+                explained = _explain(network, pictures, loss, inside)
+                found.losses[loss] = _map(explained), float(explained.array.max())
+                progress(done := done + 1, total)
+            if example is not None:
+                found.examples.append(_example(network, pictures, example, inside))
+                progress(done := done + 1, total)
+    late = f"Time for {done} of {total} pictures; `glassnet report` takes more." if done < total else ""
     return Maps(losses=found.losses, examples=found.examples, note=late)
 
 

@@ -40,13 +40,16 @@ def write_report(
     predictor: Predictor | None = None,
     pictures: Pictures | None = None,
     explain: bool = True,
+    seconds: float = 10.0,
     quiet: bool = False,
 ) -> Path:
     """Judge `run` on its test split, write `evaluation.json` and `report.html` into it, return the report's path.
 
     Where there is no test split, validation is judged and the report says so. `pictures`: those of the run, where they
     are at hand already; else they are found again (and come from the cache). `predictor`: see `evaluation.scores`.
-    Raises `RunError` where the run has no network yet, `DataError` where its data have changed, `StorageError`.
+    `explain`: also show what answers hung on, beginning no picture after so many `seconds`: a training of seconds must
+    not wait a minute for its report. Raises `RunError` where the run has no network yet, `DataError` where its data
+    have changed, `StorageError`.
     """
     from glassnet.report.page import render  # Matplotlib: half a second that judging does not need
 
@@ -82,18 +85,18 @@ def write_report(
         thresholds=network.card.thresholds,
         machine=run.facts["machine"],
         reproduce=reproduce(run, settings, decided),
-        maps=maps_of(run, pictures, judgement, device=device, quiet=quiet) if explain else Maps(),
+        maps=maps_of(run, pictures, judgement, device=device, seconds=seconds, quiet=quiet) if explain else Maps(),
     )
     write_text(run.report, render(data))
     return run.report
 
 
-def maps_of(run: Run, pictures: Pictures, judgement: Judgement, *, device: str, quiet: bool) -> Maps:
+def maps_of(run: Run, pictures: Pictures, judgement: Judgement, *, device: str, seconds: float, quiet: bool) -> Maps:
     """Return occlusion maps of the judged pictures (see `explanations`)."""
     from glassnet.report.explanations import occlusion_maps  # Matplotlib again
 
     _, items = judged_items(pictures.index)
-    return occlusion_maps(run.network, pictures, judgement, items, device=device, quiet=quiet)
+    return occlusion_maps(run.network, pictures, judgement, items, device=device, seconds=seconds, quiet=quiet)
 
 
 def judge_run(

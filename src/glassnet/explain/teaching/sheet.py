@@ -136,7 +136,9 @@ def _pooling(figure: Figure, found: Steps, top: float) -> None:
 
 
 def _frame(ax: Axes, left: float, top: float, size: int) -> None:
-    ax.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=style.INK, linewidth=1.3, clip_on=False, zorder=5))
+    ax.add_patch(
+        Rectangle((left, top), size, size, fill=False, edgecolor=style.INK, linewidth=1.3, clip_on=False, zorder=5)
+    )
 
 
 def _pixels(count: int) -> str:

@@ -85,7 +85,9 @@ def _stem(in_channels: int) -> nn.Sequential:
     """(N, C, H, W) -> (N, 8 C, H / 2, W / 2): frozen; until it has seen pictures, its axes are the pixels."""
     whiten = nn.Conv2d(in_channels, 8 * in_channels, kernel_size=2, stride=2, bias=False)
     axes = torch.eye(4 * in_channels).view(-1, in_channels, 2, 2)
-    whiten.weight = nn.Parameter(torch.cat([axes, -axes]), requires_grad=False)
+    whiten.weight.requires_grad_(False)
+    whiten.weight[: len(axes)].copy_(axes)
+    whiten.weight[len(axes) :].copy_(axes).mul_(-1)
     return nn.Sequential(OrderedDict(whiten=whiten, act=nn.ReLU(inplace=True)))
 
 

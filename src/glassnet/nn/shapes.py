@@ -26,12 +26,12 @@ def shapes_only() -> Iterator[None]:
 
 
 class _NoNumbers(TorchFunctionMode):
-    """Skips functions that would only change the numbers of a tensor which has no memory."""
+    """Skips functions that write numbers into a tensor which has no memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         written = args[0] if args else kwargs.get("tensor")  # as torch.nn.init's functions are passed on
-        if name in _FILL | {"neg"} and isinstance(written, Tensor) and written.is_meta:
+        if name in _FILL and isinstance(written, Tensor) and written.is_meta:
             return written
         if name == "eye":
             return torch.empty(args[0], args[-1])

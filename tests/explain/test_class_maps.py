@@ -11,7 +11,7 @@ from glassnet.errors import InputError, UnknownName
 from glassnet.explain.case import Case
 from glassnet.explain.class_maps import cam, cam_source, gradcam, gradcam_plus_plus, last_stage, scorecam
 from glassnet.explain.inside import Inside
-from glassnet.explain.masks import spread
+from glassnet.explain.placing import spread
 from glassnet.models import Network
 
 
@@ -126,7 +126,7 @@ def test_scorecam_is_the_slow_loop(lenet: Case) -> None:
     with torch.no_grad():
         empty = module(torch.zeros_like(lenet.images))[0, lenet.target]
         for one in maps:
-            wide = spread(one[None], lenet.extent_of(layer), lenet.size)[0]
+            wide = torch.from_numpy(spread(one.numpy(), lenet.extent_of(layer), lenet.size))
             mask = (wide - wide.min()) / (wide.max() - wide.min()) if wide.max() > wide.min() else 0 * wide
             gains.append(module(lenet.images * mask)[0, lenet.target] - empty)
     weights = torch.stack(gains).softmax(0)

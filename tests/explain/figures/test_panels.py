@@ -119,12 +119,13 @@ def test_a_pictures_own_colours_do_not_show_under_a_map() -> None:
     assert np.ptp(style.faded(picture), axis=2).max() == 0
 
 
-def test_nothing_is_painted_outside_a_maps_extent() -> None:
-    found = panels.overlaid(make(array=np.ones((2, 2)), extent=(24.0, 48.0, 0.0, 32.0)))
+def test_the_outermost_colours_reach_the_edges() -> None:
+    array = np.array([[0.0, 1.0], [0.0, 1.0]])
+    found = panels.overlaid(make(array=array, extent=(24.0, 40.0, 0.0, 32.0)))
     fine = 224 // 48
-    faded = style.faded(make().picture)
-    np.testing.assert_allclose(found[:, : 23 * fine], np.repeat(np.repeat(faded, fine, 0), fine, 1)[:, : 23 * fine])
-    assert np.abs(found[:, 26 * fine :] - faded[0, 0]).max() > 0.2
+    np.testing.assert_allclose(found[0, 0], found[0, 24 * fine], atol=1e-6)
+    np.testing.assert_allclose(found[0, 40 * fine], found[0, -1], atol=1e-6)
+    assert np.abs(found[0, 0] - found[0, -1]).max() > 0.2
 
 
 def test_an_image_that_is_an_input_is_shown_as_its_picture() -> None:

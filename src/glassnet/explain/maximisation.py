@@ -35,10 +35,10 @@ from glassnet.explain.strongest import as_maps
 from glassnet.models.network import Network
 from glassnet.nn.trace import Layer
 
-STEPS = 256
-LEARNING_RATE = 0.05
-ALPHA_WEIGHT = 0.1
-TV_WEIGHT = 0.1
+STEPS = 128
+LEARNING_RATE = 0.02
+ALPHA_WEIGHT = 1.0
+TV_WEIGHT = 1.0
 MOST_TURN, MOST_SCALE = 5.0, 0.1
 """Degrees either way, and the share by which a picture is made larger or smaller."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,8 +120,7 @@ def ascend(
         (against,) = torch.autograd.grad(priors, v, retain_graph=True)
         # Answers have any scale, so the priors are weighed against a slope of one.
         v_slope = against * v[0].numel() ** 0.5 - upward / upward.norm().clamp(min=1e-12)
-        optimiser.zero_grad()
-        v.backward(v_slope)
+        (canvas.parameters.grad,) = torch.autograd.grad(v, canvas.parameters, v_slope)
         optimiser.step()
         progress(step + 1, steps)
     with torch.no_grad():
@@ -252,7 +252,7 @@ def _class(network: Network, label: str | int) -> int:
     return class_number(network, label, torch.empty(0))
 
 
-def _explained(case: Case, aim: Aim, made: Maximised, beside: float | None = None, **settings: object) -> Explanation:
+def _explained(case: Case, aim: Aim, made: Maximised, beside: float | None = None, **settings: Any) -> Explanation:
     told = f"{aim.words}: {made.answer:.3g}, of noise {made.before:.3g}"
     if beside is not None:
         told += f", of this picture {beside:.3g}"

@@ -36,10 +36,10 @@ from glassnet.explain.strongest import as_maps
 from glassnet.models.network import Network
 from glassnet.nn.trace import Layer
 
-STEPS = 256
-LEARNING_RATE = 0.05
-ALPHA_WEIGHT = 0.1
-TV_WEIGHT = 0.1
+STEPS = 128
+LEARNING_RATE = 0.02
+ALPHA_WEIGHT = 1.0
+TV_WEIGHT = 1.0
 MOST_TURN, MOST_SCALE = 5.0, 0.1
 """Degrees either way, and the share by which a picture is made larger or smaller."""
 
@@ -120,8 +120,7 @@ def ascend(
         (against,) = torch.autograd.grad(priors, v, retain_graph=True)
         # Answers have any scale, so the priors are weighed against a slope of one.
         v_slope = against * v[0].numel() ** 0.5 - upward / upward.norm().clamp(min=1e-12)
-        optimiser.zero_grad()
-        v.backward(v_slope)  # type: ignore[no-untyped-call]
+        (canvas.parameters.grad,) = torch.autograd.grad(v, canvas.parameters, v_slope)
         optimiser.step()
         progress(step + 1, steps)
     with torch.no_grad():

@@ -144,15 +144,15 @@ class Canvas:
 def recoloured(v: Tensor) -> Tensor:
     """Turn (light, blue-yellow, red-green) into (red, green, blue): (N, 3, H, W) both."""
     axes = v.new_tensor(_OPPONENT) * v.new_tensor(_SPREAD)[:, None]  # (axis, colour)
-    return torch.einsum("nahw,ac->nchw", v, axes)
+    mixed: Tensor = torch.einsum("nahw,ac->nchw", v, axes)
+    return mixed
 
 
 def _spectrum(height: int, width: int) -> Tensor:
     """Return 1 / f for each coefficient of `rfft2`, (H, W // 2 + 1); the constant one counts as the lowest."""
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
-    frequency = (rows.square() + columns.square()).sqrt()
-    weights: Tensor = 1 / frequency.clamp(min=1 / max(height, width))
-    return weights
+    frequency: Tensor = (rows.square() + columns.square()).sqrt()
+    return frequency.clamp(min=1 / max(height, width)).reciprocal()
 
 
 def check_descent(

@@ -13,7 +13,7 @@ from glassnet.explain.choose import stages
 from glassnet.explain.inside import Inside
 from glassnet.explain.inversion import inversion, invert, pixels_of, strip
 from glassnet.explain.methods import METHODS
-from glassnet.models import Network, create, names
+from glassnet.models import Network, names
 from glassnet.preprocess import Preprocess
 
 PLAIN = Preprocess(height=16, width=12, channels=3, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -153,7 +153,7 @@ def test_bad_settings_are_refused(pictures: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", names())
 def test_every_registered_network_is_inverted(name: str) -> None:
     torch.manual_seed(0)
-    network = Network(create(name, classes=10).eval(), Network.create(name, list("abcdefghij")).card)
+    network = Network.create(name, list("abcdefghij"))
     inside = Inside.of(network)
     images = torch.randn(1, *inside.trace.input_shape, generator=torch.Generator().manual_seed(0))
     layer = stages(inside)[0].name

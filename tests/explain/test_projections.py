@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_a_network_without_rectifiers_is_said_to_have_none() -> None:
     assert "no rectifier" in deconvnet(case).note
     np.testing.assert_array_equal(deconvnet(case).array, gradient(case).array)
     assert gradient(case).note == ""
+
+
+def test_a_signal_that_no_rectifier_lets_through_is_said(small_network: Network, picture: np.ndarray) -> None:
+    network = Network(copy.deepcopy(small_network.module), small_network.card)
+    with torch.no_grad():
+        network.module.head.weight[0] = -1  # what goes back from this class is below zero everywhere
+    found = deconvnet(Case.of(network, picture, label=0))
+    assert not found.array.any()
+    assert "nothing of it reaches the picture" in found.note
+    assert "nothing of it reaches" not in gradient(Case.of(network, picture, label=0)).note
 
 
 def test_what_is_refused(case: Case) -> None:

@@ -92,6 +92,9 @@ def _explanation(
     case: Case, image: Tensor, method: str, title: str, note: str, *, layer: str | None = None, **settings: Any
 ) -> Explanation:
     """Return the explanation whose image is (1, C, H, W)."""
+    if not image.any():
+        vanished = "nothing of it reaches the picture: at some rectifier on the way back all of it is below zero"
+        note = "; ".join(filter(None, [note, vanished]))
     return case.explanation(
         image[0].permute(1, 2, 0).cpu().numpy(),  # (H, W, C)
         method=method,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -77,21 +77,12 @@ def explain(
     from glassnet.explain.progress import live
 
     names = words(method) or METHODS.split(",")
-    settings = assignments(set_, "--set")
+    common: dict[str, Any] = {"settings": assignments(set_, "--set"), "pretrained": weights or pretrained}
+    common |= {"device": device, "threads": threads, "seed": seed}
     if judge is not None:
         _judge_only({"pictures": pictures, "--class": label, "--layer": layer != "auto", "--output": output})
         with live("judging", quiet=quiet) as progress:
-            verdict = api.judge_methods(
-                network,
-                judge,
-                names,
-                settings=settings,
-                pretrained=weights or pretrained,
-                device=device,
-                threads=threads,
-                seed=seed,
-                progress=progress,
-            )
+            verdict = api.judge_methods(network, judge, names, progress=progress, **common)
         show.verdict(verdict, json=json)
         return
     if not pictures:
@@ -106,13 +97,9 @@ def explain(
                 names,
                 layer=words([layer]) or "auto",
                 label=label or ["top"],
-                settings=settings,
-                pretrained=weights or pretrained,
-                device=device,
-                threads=threads,
-                seed=seed,
                 strict=len(pictures) == 1,
                 progress=progress,
+                **common,
             )
         )
     save_rows(rows, path)

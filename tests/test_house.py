@@ -20,6 +20,7 @@ ORDER = [
     "download",
     "boxes",
     "preprocess",
+    "placement",
     "card",
     "nn",
     "models",

@@ -77,10 +77,13 @@ class Rows:
         """Lay them out flat, at most `limit` boxes of a class in a picture; picture i is found[i] and truth[i].
 
         Raises:
-            InputError: the lengths differ, the detections are of other classes, a label is no class, a score is not in
+            InputError: the lengths differ, a class is named twice, the detections are of other classes, a label is no class, a score is not in
                 [0, 1], or boxes are evidently not xyxy pixels.
         """
         names = tuple(classes)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"the class {twice!r} is named {names.count(twice)} times; expected each name once")
         if len(found) != len(truth):
             raise InputError(
                 f"found has {len(found)} pictures and truth {len(truth)}; expected one entry for each picture in both"

@@ -45,30 +45,35 @@ if TYPE_CHECKING:
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
 
-def train(data: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
+def train(
+    data: str | Path, *, task: str = "auto", report: bool = True, explain: bool = True, **choices: Any
+) -> Run:
     """Train a network on `data`, judge it on the test split, write the report; return the run.
 
     Args:
-        data: a folder per class, split folders, a table, `.npz`, idx files, or the name of a built-in data set.
+        data: a folder per class, split folders, a table, `.npz`, idx files, the name of a built-in data set; or
+            pictures with boxes, as Pascal VOC, COCO JSON, YOLO txt or CSV.
+        task: "classify", "detect", or "auto": detection where the data have boxes.
         report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
         explain: let the report show what answers hung on, for at most 24 pictures and 10 seconds.
-        choices: everything `glassnet.training.train.train` takes (network, recipe, output, pretrained, start_from,
-            minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by, quiet).
+        choices: everything `glassnet.training.train.train` takes (network, backbone, recipe, output, pretrained,
+            start_from, minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by,
+            quiet).
 
     Raises:
         GlassnetError: a wrong argument, unusable data, a run folder that exists or is locked, a diverged training.
     """
-    run = training.train(data, **choices)
+    run = training.train(data, kind=tasks.kind_for(data, task), **choices)
     if report:
-        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
+        tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 
 def resume(path: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Go on with the interrupted run at `path`; the final weights are those of a run that never stopped."""
-    run = training.resume(path, **choices)
+    run = training.resume(path, kind=tasks.kind_of(Run(path).task), **choices)
     if report:
-        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
+        tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 

@@ -18,7 +18,7 @@ from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
 from glassnet.report.content import Maps, ReportData
 from glassnet.report.thumbnails import centre, thumbnail
-from glassnet.training.prepare import split_key
+from glassnet.training.prepared import split_key
 from glassnet.training.recipes import named_recipes
 from glassnet.training.run import Run
 

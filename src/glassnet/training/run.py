@@ -81,6 +81,11 @@ class Run:
         """The data source, as it was given (a path is absolute)."""
         return str(self.facts["settings"]["data"])
 
+    @property
+    def task(self) -> str:
+        """What is trained: classification, detection, localisation."""
+        return str(self.facts["settings"].get("task", "classification"))
+
     @cached_property
     def network(self) -> Network:
         """The network of this run."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from glassnet.explain.case import Progress, no_progress, shown
 from glassnet.explain.explanation import Explanation, Extent, Kind
 from glassnet.explain.occlusion.grid import make_grid
 from glassnet.explain.occlusion.occluders import Colour, cover
-from glassnet.models.network import Network
 from glassnet.models.prediction import Picture
 from glassnet.placement import Placement
 from glassnet.preprocess import Preprocess
@@ -122,7 +121,9 @@ class _Case:
         if found is None:
             (found,) = detector.detect([picture], threshold=threshold)
         if not isinstance(which, int) or isinstance(which, bool) or not 0 <= which < len(found):
-            there = f"{len(found)} were found, numbered from 0" if len(found) else "nothing was found: lower the threshold"
+            there = (
+                f"{len(found)} were found, numbered from 0" if len(found) else "nothing was found: lower the threshold"
+            )
             raise InputError(f"there is no detection number {which!r} in this picture; {there}")
         assert found.size is not None
         box = Placement.of(preprocess, found.size).to_input(torch.from_numpy(found.boxes[which]))
@@ -130,7 +131,7 @@ class _Case:
         return cls(
             detector=detector,
             images=preprocess.finish(intermediate).to(device),
-            pixels=shown(cast(Network, detector), intermediate),
+            pixels=shown(preprocess, intermediate),
             found=found,
             which=which,
             box=box,
@@ -248,12 +249,14 @@ def _grid_of(place: int, grids: Sequence[tuple[int, int]], places: int) -> tuple
 
 def _layers(module: nn.Module, layer: str) -> dict[str, nn.Module]:
     """Return the modules whose outputs may be the maps, the preferred one first."""
-    known = {name: part for name, part in module.named_modules() if name}
-    if layer != AUTO:
-        if layer not in known:
-            raise UnknownName("layer", layer, known, hint='name a part of the detector\'s module, as "backbone"')
-        return {layer: known[layer]}
-    return {name: known[name] for name in ("neck", "backbone") if name in known}
+    parts = {name: getattr(module, name, None) for name in ("neck", "backbone")}
+    usual = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+    if layer == AUTO:
+        return usual
+    known = {**dict(module.named_modules()), **usual}
+    if layer not in known or not layer:
+        raise UnknownName("layer", layer, filter(None, known), hint='name a part of the module, as "backbone"')
+    return {layer: known[layer]}
 
 
 @contextmanager

@@ -174,7 +174,9 @@ def _opened(av: Any, path: str | Path) -> Iterator[Any]:
             raise PictureError(f"the video {str(path)!r} is empty (0 bytes)", kind="empty")
         container = av.open(str(file))
     except (av.error.FFmpegError, OSError) as error:
-        raise PictureError(f"{str(path)!r} is no video that can be read: {_reason(error)}", kind="not_a_picture") from error
+        raise PictureError(
+            f"{str(path)!r} is no video that can be read: {_reason(error)}", kind="not_a_picture"
+        ) from error
     with container:
         yield container
 

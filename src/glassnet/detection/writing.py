@@ -21,7 +21,7 @@ from glassnet.data.problems import printable
 from glassnet.detection import one_picture
 from glassnet.detection.detections import Detections
 from glassnet.detection.drawing import draw
-from glassnet.errors import InputError, PictureError, StorageError, UnknownName
+from glassnet.errors import InputError, PictureError, UnknownName
 from glassnet.files import atomic_path, new_folder, storage_errors, write_bytes, write_text
 
 LINES = ("json", "csv")
@@ -84,7 +84,7 @@ def write(
 
 
 @contextmanager
-def _open(format: str, output: Path | TextIO, root: Path | None, counts: Written) -> Iterator[Writer]:  # noqa: A002
+def _open(format: str, output: Path | TextIO, root: Path | None, counts: Written) -> Iterator[Writer]:
     names = _Names(root)
     if format in FOLDERS:
         with _folder(format, _as_path(output, format), names, counts) as folder:
@@ -104,13 +104,13 @@ def _open(format: str, output: Path | TextIO, root: Path | None, counts: Written
             file.flush()  # a full disk is said here, not when the file is closed
 
 
-def _as_path(output: Any, format: str) -> Path:  # noqa: A002
+def _as_path(output: Any, format: str) -> Path:
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"{format} needs a {'folder' if format in FOLDERS else 'file'} to write to; name one")
     return Path(output)
 
 
-def _line_writer(format: str, file: TextIO) -> Writer:  # noqa: A002
+def _line_writer(format: str, file: TextIO) -> Writer:
     return _JsonLines(file) if format == "json" else _Csv(file)
 
 
@@ -196,7 +196,7 @@ class _List:
 
 
 @contextmanager
-def _folder(format: str, output: Path, names: _Names, counts: Written) -> Iterator[_Folder]:  # noqa: A002
+def _folder(format: str, output: Path, names: _Names, counts: Written) -> Iterator[_Folder]:
     if output.exists() and not output.is_dir():
         raise InputError(f"{str(output)!r} is a file, and {format} fills a folder; name a new or an empty one")
     new_folder(output)
@@ -232,7 +232,7 @@ class _Folder:
         if error is not None:
             self._note(found.path or str(name), error)
 
-    def finish(self, format: str) -> None:  # noqa: A002
+    def finish(self, format: str) -> None:
         if format == "yolo":
             write_text(self.output / "classes.txt", "".join(f"{printable(name)}\n" for name in self.classes))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,13 @@ def draw(picture: Picture, detections: Detections, *, truth: Objects | None = No
         if place is not None:
             pen.label(place, colour)
     return canvas
+
+
+def outline(canvas: Image.Image, boxes: Sequence[Sequence[float]], colour: Colour = WHITE) -> None:
+    """Draw boxes (n, 4) xyxy on an RGB image itself, without labels."""
+    pen = _Pen(canvas)
+    for box in boxes:
+        pen.box(np.asarray(box, np.float32), colour)
 
 
 def colour_of(label: int) -> Colour:

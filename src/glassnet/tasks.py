@@ -69,12 +69,34 @@ def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Det
     return Detector.load(target)
 
 
+def finder(target: str | Path, windows: bool, pretrained: bool | str, device: str) -> Any:
+    """Return what finds objects: the detector that `target` names, or with `windows` a classifier that slides.
+
+    Raises `InputError` for a classifier without `windows`, and for a detector with it.
+    """
+    network = load(target, pretrained=pretrained)
+    if isinstance(network, Network) != windows:
+        raise InputError(
+            f"{target} finds objects by itself; leave windows out"
+            if windows
+            else f"{target} says what a picture shows, not where; slide it over the pictures: "
+            f"glassnet detect {target} ... --windows"
+        )
+    if not windows:
+        return network
+    from glassnet.detection.windows import WindowDetector
+
+    return WindowDetector(network, device=device)
+
+
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
     if run.task == "detection":
         from glassnet.report.detection.report import write_report as write
 
-        return write(open_run(run.path), **how)
+        from glassnet.detection.training.run import DetectionRun
+
+        return write(DetectionRun(run.path), **how)
     from glassnet.report.report import write_report as write_classification
 
     return write_classification(run, **how)

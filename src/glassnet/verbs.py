@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from glassnet import tasks
 from glassnet.data import builtin
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
@@ -32,7 +33,6 @@ from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
 from glassnet.report.drawing import draw
 from glassnet.report.report import run_pictures
-from glassnet.report.report import write_report as render_report
 from glassnet.training import train as training
 from glassnet.training.find_lr import Finding, find_lr
 from glassnet.training.recipes import Recipe, named_recipes
@@ -41,13 +41,14 @@ from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
+    from glassnet.detection.detections import Detections
+    from glassnet.detection.detector import Detector
+    from glassnet.detection.judging.judgement import DetectionJudgement
 
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
 
-def train(
-    data: str | Path, *, task: str = "auto", report: bool = True, explain: bool = True, **choices: Any
-) -> Run:
+def train(data: str | Path, *, task: str = "auto", report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Train a network on `data`, judge it on the test split, write the report; return the run.
 
     Args:
@@ -98,8 +99,10 @@ def studies() -> dict[str, str]:
     return {name: known.load(name).question for name in known.names()}
 
 
-def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector:
     """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
+
+    What was trained to find boxes is a `Detector`, anything else a `Network`.
 
     `pretrained` is True for the best weights known, or the name of their source, as in "torchvision".
 
@@ -107,7 +110,7 @@ def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
         NetworkFileError: the file is missing, truncated, of an unknown version, or does not fit its card.
         UnknownName: `target` is neither a path nor a network's name. InputError: a name without `pretrained`.
     """
-    return load_network(target, pretrained=pretrained)
+    return tasks.load(target, pretrained=pretrained)
 
 
 def evaluate(
@@ -121,8 +124,10 @@ def evaluate(
     device: str = "auto",
     threads: int | None = None,
     seed: int = 0,
-) -> Judgement:
+) -> Judgement | DetectionJudgement:
     """Judge `network` on one split of `data`; where no data are named, on that of the run's own.
+
+    A detector's judgement is a `DetectionJudgement`.
 
     Args:
         network: a run folder, a network file, or a registered name.
@@ -137,12 +142,32 @@ def evaluate(
     """
     set_threads(threads)
     torch.manual_seed(seed)
-    judged = load(network, pretrained=pretrained)
+    if tasks.task_of(network) == "detection":
+        return _evaluate_detector(network, data, split, tta=tta, batch_size=batch_size, device=device, seed=seed)
+    judged = load_network(network, pretrained=pretrained)
     pictures = pictures_to_judge(network, judged, data, split, seed)
     items = pictures.index.select(split)
     if len(items) == 0:
         raise InputError(f"{pictures.index.name} has no {split} pictures; choose another --split")
     return judge(judged, pictures, items, split=split, batch_size=batch_size, device=device, tta=tta, seed=seed)
+
+
+def _evaluate_detector(
+    network: str | Path, data: str | Path | None, split: str, *, tta: bool, **how: Any
+) -> DetectionJudgement:
+    """Judge a detector on one split of `data`, or of its run's own."""
+    from glassnet.detection.api import evaluate_detector
+    from glassnet.detection.detector import Detector
+    from glassnet.detection.training.run import DetectionRun
+    from glassnet.report.detection.report import evaluate_run
+
+    if tta:
+        raise InputError("tta is for classifiers; a detector looks once")
+    if data is not None:
+        return evaluate_detector(Detector.load(network), data, split=split, **how)
+    if is_run(network):
+        return evaluate_run(DetectionRun(network), split=split, **how)
+    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
 
 
 def pictures_to_judge(network: str | Path, judged: Network, data: str | Path | None, split: str, seed: int) -> Pictures:
@@ -176,17 +201,66 @@ def predict(
     """
     set_threads(threads)
     torch.manual_seed(seed)
+    if tasks.task_of(network) == "detection":
+        raise InputError(f"{network} finds objects; use: glassnet detect {network} ...")
     named = [pictures] if isinstance(pictures, str | Path) else pictures
     if isinstance(named, Sequence):
         for path in named:
             if not os.path.lexists(path):
                 raise InputError(f"no picture or folder at {str(path)!r}; check the path")
-    judged = load(network, pretrained=pretrained)
+    judged = load_network(network, pretrained=pretrained)
     answers = judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
     return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
 
 
-def at_least_one(answers: Iterator[Prediction], named: Sequence[str | Path]) -> Iterator[Prediction]:
+def detect(
+    network: str | Path,
+    pictures: str | Path | Iterable[str | Path],
+    *,
+    threshold: float | Mapping[str, float] | None = None,
+    windows: bool = False,
+    every: float | None = None,
+    pretrained: bool | str = False,
+    batch_size: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Iterator[Detections]:
+    """Yield what is found in each picture file, folders walked to their ends, in constant memory.
+
+    Args:
+        network: a detector's run or file; with `windows` a classifier, which slides over the pictures.
+        pictures: files and folders, or one video, whose frames then are the pictures; `every`: one frame in so many
+            seconds of it.
+        threshold: the least score that is given, one or one for each class; None takes the detector's own.
+
+    Raises:
+        InputError: a path does not exist, the network finds nothing (it is a classifier), a threshold outside [0, 1].
+    """
+    from glassnet.detection import video
+
+    set_threads(threads)
+    torch.manual_seed(seed)
+    named = [pictures] if isinstance(pictures, str | Path) else pictures
+    if isinstance(named, Sequence):
+        for path in named:
+            if not os.path.lexists(path):
+                raise InputError(f"no picture or folder at {str(path)!r}; check the path")
+        if len(named) == 1 and video.is_video(named[0]):
+            finder, how = tasks.finder(network, windows, pretrained, device), {}
+            return (frame.found for frame in video.find(finder, named[0], every=every, threshold=threshold))
+    if every is not None:
+        raise InputError(f"every is {every}, but no single video was named; it is for the frames of one")
+    finder = tasks.finder(network, windows, pretrained, device)
+    how = {} if batch_size is None or windows else {"batch_size": batch_size, "device": device}
+    answers = finder.stream(walk(named), threshold=threshold, **how)
+    return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
+
+
+Answer = TypeVar("Answer")
+
+
+def at_least_one(answers: Iterator[Answer], named: Sequence[str | Path]) -> Iterator[Answer]:
     """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
     empty = True
     for answer in answers:
@@ -231,9 +305,8 @@ def write_report(
     `explain` as for `train`, for up to a minute.
     """
     set_threads(threads)
-    return render_report(
-        run if isinstance(run, Run) else Run(run), device=device, seed=seed, explain=explain, seconds=60.0
-    )
+    found = run if isinstance(run, Run) else tasks.open_run(run)
+    return tasks.write_report(found, device=device, seed=seed, explain=explain, seconds=60.0)
 
 
 def check_data(
@@ -317,7 +390,7 @@ def class_names(path: str | Path) -> list[str]:
 
 def export_weights(network: str | Path, output: str | Path, layout: str, *, pretrained: bool | str = False) -> Path:
     """Write the weights of `network` (as for `load`) to `output` under the names of `layout`; return the path."""
-    export_network(load(network, pretrained=pretrained), output, layout)
+    export_network(load_network(network, pretrained=pretrained), output, layout)
     return Path(output)
 
 

@@ -61,7 +61,7 @@ class BoxAugment:
     def layout(
         self, number: int, others: Sequence[int], size: tuple[int, int], generator: np.random.Generator
     ) -> list[Tile]:
-        """Return the tiles of one output of `size` (height, width): of picture `number`, or of three of `others` too."""
+        """Return the tiles of one output of `size` (height, width): of `number`, or of three of `others` too."""
         height, width = size
         if len(others) < 3 or generator.random() >= self.mosaic:
             return [self._tile(number, (0, 0, width, height), size, generator)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from glassnet.detection.batches import BoxBatch, BoxBatches
 from glassnet.detection.detector import Detector
 from glassnet.detection.judging.thresholds import best_thresholds
 from glassnet.detection.training.recipes import DetectionRecipe, detection_recipe
+from glassnet.detection.training.run import DetectionRun
 from glassnet.detection.training.task import Detection, from_rows
 from glassnet.detection.yolo import registry as detectors
 from glassnet.errors import DataError, InputError, UnknownName
@@ -32,7 +32,6 @@ from glassnet.training.choose import Choice, weights_installed, with_statistics
 from glassnet.training.distributed import Workers
 from glassnet.training.prepare import overridden
 from glassnet.training.prepared import Kind, Prepared, Settings, evaluation_size, split_key
-from glassnet.training.run import Run
 
 MULTIPLE = 32
 """The input's sides are multiples of the coarsest stride, so that all grids divide it evenly."""
@@ -231,25 +230,6 @@ def describe(index: Any) -> str:
         f"{len(index.select('train')):,} pictures of about {width}x{height} with {boxes:,} boxes of "
         f"{len(index.classes)} class{'es' if len(index.classes) != 1 else ''} to learn from"
     )
-
-
-class DetectionRun(Run):
-    """A run folder whose network is a detector."""
-
-    @cached_property
-    def network(self) -> Any:
-        """The detector of this run."""
-        return Detector.load(self.path)
-
-    @cached_property
-    def recipe(self) -> Any:
-        """The recipe it is trained by."""
-        return detection_recipe(str(self.path / "recipe.toml"))
-
-    def index(self) -> BoxIndex:
-        """Return the index of the data as a new scan finds it, split as it was for this run."""
-        settings = self.facts["settings"]
-        return scan_boxes(settings["data"], seed=settings["seed"], group_by=settings["group_by"])
 
 
 DETECTION = Kind(name="detection", prepare=prepare, prepare_again=prepare_again, run=DetectionRun)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
+    from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.evaluation.judgement import Judgement
     from glassnet.explain.figures.rows import Explained
     from glassnet.explain.judging.verdict import Verdict
@@ -40,15 +41,19 @@ if TYPE_CHECKING:
 SHOWN_PROBLEMS = 20
 
 
+HEADLINES = ("accuracy", "macro_f1", "map", "map50", "n", "split")
+"""Of a judgement, what `glassnet train --json` prints."""
+
+
 def run(run: Run, *, json: bool) -> None:
     """Print what a training gave: the judgement, and where the report and the network are."""
-    judged = run.evaluation
+    judged: Any = run.evaluation
     places = {"run": str(run.path), "network": str(run.network_path)}
     if run.report.exists():
         places["report"] = str(run.report)
     if json:
         scores = {} if judged is None else judged.to_dict()
-        dump({**places, **{key: scores[key] for key in ("accuracy", "macro_f1", "n", "split") if key in scores}})
+        dump({**places, **{key: scores[key] for key in HEADLINES if key in scores}})
         return
     if judged is not None:
         judgement(judged, json=False)
@@ -56,8 +61,15 @@ def run(run: Run, *, json: bool) -> None:
         print(f"{what:8} {where}")
 
 
-def judgement(judged: Judgement, *, json: bool) -> None:
+def judgement(judged: Judgement | DetectionJudgement, *, json: bool) -> None:
     """Print a judgement: a line of headline numbers, then a row for each class."""
+    from glassnet.detection.judging.judgement import DetectionJudgement
+
+    if isinstance(judged, DetectionJudgement):
+        from glassnet.show.detection import judgement as of_detector
+
+        of_detector(judged, json=json)
+        return
     if json:
         dump(judged.to_dict())
         return
@@ -77,7 +89,7 @@ def judgement(judged: Judgement, *, json: bool) -> None:
         print(f"{pair.count} of {printable(pair.label)} called {printable(pair.predicted)} ({pair.share:.0%})")
 
 
-def left_out(judged: Judgement) -> None:
+def left_out(judged: Judgement | DetectionJudgement) -> None:
     """Say on stderr which pictures could not be judged, and why."""
     for line in judged.left_out[:SHOWN_PROBLEMS]:
         print(f"left out: {line}", file=sys.stderr)

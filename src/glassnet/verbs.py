@@ -14,6 +14,10 @@ import torch
 
 from glassnet import tasks
 from glassnet.data import builtin
+from glassnet.data.annotations.objects import BoxIndex
+from glassnet.data.annotations.recognise import annotation_format
+from glassnet.data.annotations.scan import scan_boxes
+from glassnet.data.annotations.write import Conversion, write_annotations
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.data.problems import write_problems_csv
@@ -312,15 +316,37 @@ def write_report(
 def check_data(
     data: str | Path, *, output: str | Path | None = None, group_by: str | None = None, seed: int = 0
 ) -> Index:
-    """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given."""
+    """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given.
+
+    Annotated data (see `annotation_format`) give a `BoxIndex`, whose problems are also those of boxes.
+    """
     if output is not None:
         check_writable(Path(output))
-    found = scan(data, group_by=group_by, seed=seed)
+    look = scan if annotation_format(data) is None else scan_boxes
+    found = look(data, group_by=group_by, seed=seed)
     small = Preprocess(height=CHECK_SIZE, width=CHECK_SIZE, crop=1.0, channels=found.channels, decode="dct")
     checked = load_pictures(found, small, cache=False).index
     if output is not None:
         write_problems_csv(Path(output), checked.problems)
     return checked
+
+
+def convert_data(
+    data: str | Path,
+    output: str | Path,
+    to: str,
+    *,
+    copy: bool = True,
+    format: str | None = None,
+    seed: int = 0,
+) -> tuple[BoxIndex, Conversion]:
+    """Write annotated `data` as "voc", "coco", "yolo" or "csv" into the new or empty folder `output`.
+
+    copy: the pictures too, else symbolic links to them. format: what `data` are, where it is not to be found out. seed:
+    of the split, where the data have none. Return what was read, its problems included, and what was written.
+    """
+    found = scan_boxes(data, seed=seed, format=format)
+    return found, write_annotations(found, output, to, copy_pictures=copy)
 
 
 def data_sets() -> list[builtin.Description]:

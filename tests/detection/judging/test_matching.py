@@ -138,6 +138,6 @@ def test_what_cannot_be_judged(cases: ModuleType, said: dict[str, Any], truth: l
         Rows.of([cases.found(**said)], truth, cases.CLASSES)
 
 
-def test_a_class_named_twice(cases: ModuleType) -> None:
+def test_a_class_named_twice() -> None:
     with pytest.raises(InputError, match="the class 'cat' is named 2 times; expected each name once"):
         Rows.of([], [], ("cat", "dog", "cat"))

@@ -74,7 +74,8 @@ def _lost(judgement: DetectionJudgement) -> str:
         "both": _both,
         "background": _background,
     }[kind](judgement)
-    return f"Most of what is lost is {what}; without these mistakes mAP50 would be {cost:.3f} higher. {remedy}"
+    part = "Most" if 2 * cost > 1 - judgement.map50 else "The largest part"
+    return f"{part} of what is lost is {what}; without these mistakes mAP50 would be {cost:.3f} higher. {remedy}"
 
 
 def _missed(judgement: DetectionJudgement) -> tuple[str, str]:

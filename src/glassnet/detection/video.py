@@ -40,9 +40,9 @@ def is_video(path: str | Path) -> bool:
 def frames(path: str | Path, *, every: float | None = None) -> Iterator[tuple[float, Pixels]]:
     """Yield (seconds from the start, frame (H, W, 3) uint8 RGB) of the first video stream of the file, upright.
 
-    every: take the first frame of each so many seconds; None takes all. Raises `MissingExtra` without PyAV, `InputError`
-    for an `every` that is no number above 0, `PictureError` for a file that is missing, empty, no video or without a
-    picture in it. A video that breaks off gives the frames until there, and then the error.
+    every: take the first frame of each so many seconds; None takes all. Raises `MissingExtra` without PyAV,
+    `InputError` for an `every` that is no number above 0, `PictureError` for a file that is missing, empty, no video or
+    without a frame in it. A video that breaks off gives the frames until there, and then the error.
     """
     if every is not None and not (isinstance(every, int | float) and math.isfinite(every) and every > 0):
         raise InputError(f"every is {every!r}; expected a number of seconds above 0")

@@ -20,7 +20,7 @@ BACKGROUND = "(background)"
 SHOWN_SCENES = 6
 """Pictures that are open on the page; the others are one click away."""
 ERRORS = {
-    "localisation": "the right class, but the box fits the object too badly (IoU below 0.50)",
+    "localisation": "a box of the right class that fits its object too badly (IoU below 0.50)",
     "class": "a box on an object that has another class",
     "duplicate": "one more box on an object that was found already",
     "background": "a box where there is no object",

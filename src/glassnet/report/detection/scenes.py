@@ -96,9 +96,9 @@ def found_svg(scene: Scene, name: str) -> str:
 
 
 def summary(result: PictureResult) -> str:
-    """Return a picture's errors in words: "2 missed, 1 nothing there"; "no error" where there is none."""
+    """Return a picture's errors in words: "2 missed · 1 nothing there"; "no error" where there is none."""
     said = [f"{count} {WORDS.get(kind, kind)}" for kind, count in result.errors.items() if count]
-    return ", ".join(said) or "no error"
+    return " · ".join(said) or "no error"
 
 
 def _svg(scene: Scene, boxes: Sequence[Box], image: str, title: str) -> str:
@@ -146,7 +146,7 @@ def _labels(scene: Scene, boxes: Sequence[Box]) -> Iterator[str]:
             yield (
                 f'<g class="label {look(box)}"><rect x="{label.left:.1f}" y="{label.top:.1f}" '
                 f'width="{label.width:.1f}" height="{label.height:.1f}"/><text x="{label.left + 0.25 * size:.1f}" '
-                f'y="{label.top + 0.97 * size:.1f}" style="font-size:{size}px">{escape(label.text)}</text></g>'
+                f'y="{label.top + 0.97 * size:.1f}" style="--size:{size}px">{escape(label.text)}</text></g>'
             )
 
 

@@ -82,7 +82,7 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
             else f"{target} says what a picture shows, not where; slide it over the pictures: "
             f"glassnet detect {target} ... --windows"
         )
-    if not windows:
+    if not isinstance(network, Network):
         return network
     from glassnet.detection.windows import WindowDetector
 
@@ -92,9 +92,8 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
     if run.task == "detection":
-        from glassnet.report.detection.report import write_report as write
-
         from glassnet.detection.training.run import DetectionRun
+        from glassnet.report.detection.report import write_report as write
 
         return write(DetectionRun(run.path), **how)
     from glassnet.report.report import write_report as write_classification

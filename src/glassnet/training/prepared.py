@@ -105,7 +105,7 @@ class Prepared(ABC):
 
     @abstractmethod
     def batches(self, team: Workers, seed: int, epochs: float) -> Batches:
-        """Return this process's batches for a training of `epochs`; one is never larger than its share of the pictures."""
+        """Return this process's batches for a training of `epochs`; none is larger than its share of the pictures."""
 
     @abstractmethod
     def evaluation(self, items: NDArray[np.int64]) -> Iterable[Any]:

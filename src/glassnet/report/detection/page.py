@@ -120,7 +120,12 @@ def scene_rows(data: DetectionReport) -> list[dict[str, Any]]:
     rows = []
     for number, scene in enumerate(data.scenes):
         name = f"picture-{number}"
-        row = {"id": name, "path": scene.result.path, "summary": summary(scene.result), "error": scene.error}
+        row: dict[str, Any] = {
+            "id": name,
+            "path": scene.result.path,
+            "summary": summary(scene.result),
+            "error": scene.error,
+        }
         if not scene.error:
             row |= {"truth": Markup(truth_svg(scene, name)), "found": Markup(found_svg(scene, name))}
         row |= {"objects": len(scene.result.truth), "boxes": len(scene.result.found)}

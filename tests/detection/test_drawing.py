@@ -69,7 +69,9 @@ def test_without_scores_the_label_is_shorter() -> None:
 
 def test_lines_grow_with_the_picture() -> None:
     def width(scale: int) -> int:
-        pixels = drawn(plain(200 * scale, 300 * scale), found([[50 * scale, 60 * scale, 200 * scale, 150 * scale]], [1]))
+        pixels = drawn(
+            plain(200 * scale, 300 * scale), found([[50 * scale, 60 * scale, 200 * scale, 150 * scale]], [1])
+        )
         return int((pixels[100 * scale, : 100 * scale] == PALETTE[1]).all(1).sum())
 
     assert width(1) == 1
@@ -96,7 +98,9 @@ def test_truth_of_an_unknown_class_is_refused() -> None:
         draw(plain(), found([], []), truth=Objects.of([[1, 2, 3, 4]], [3]))
 
 
-@pytest.mark.parametrize("box", [[-50, -50, 400, 300], [290, 190, 300, 200], [0, 0, 1, 1], [10, 10, 10, 10], [400, 400, 500, 500]])
+@pytest.mark.parametrize(
+    "box", [[-50, -50, 400, 300], [290, 190, 300, 200], [0, 0, 1, 1], [10, 10, 10, 10], [400, 400, 500, 500]]
+)
 def test_boxes_at_and_beyond_the_edge_are_drawn_as_far_as_they_can_be_seen(box: list[float]) -> None:
     assert drawn(plain(), found([box], [0])).shape == (200, 300, 3)
 

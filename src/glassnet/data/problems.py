@@ -50,6 +50,7 @@ WARNING_KINDS |= LEFT_OUT_BOXES | {
     "box_clipped": "a box reaches out of its picture; it is cut off at the edge",
     "tiny_box": "a box of at most one pixel: a click without a drag, perhaps",
     "repeated_box": "one class is at one place twice in one picture",
+    "listed_twice": "its source lists it more than once; it is used once, with all its boxes",
     "wrong_size": "its annotation gives another size than the picture has; the picture's counts",
     "similar_class": "two classes whose names differ only in case or spaces",
 }

@@ -43,7 +43,7 @@ class PreparedClassification(Prepared):
             channels_last=recipe.channels_last,
         )
 
-    def batches(self, team: Workers, seed: int) -> Batches:
+    def batches(self, team: Workers, seed: int, epochs: float) -> Batches:  # noqa: ARG002 - always alike
         """Return this process's training batches."""
         pictures, recipe = self.pictures, self.recipe
         items = pictures.index.select("train")

@@ -20,7 +20,7 @@ from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
 from glassnet.training.classification import PreparedClassification
 from glassnet.training.prepared import Kind, Settings, split_key
-from glassnet.training.recipes import Recipe, recipe
+from glassnet.training.recipes import AnyRecipe, Recipe, recipe
 
 SAMPLE = 2048  # training pictures, evenly spaced, that a network with computed layers is shown
 
@@ -63,7 +63,7 @@ def check_choices(settings: Settings) -> None:
             registry.create(name, classes=registry.entry(name).classes, in_channels=preprocess.channels, **arguments)
 
 
-def overridden(chosen: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+def overridden(chosen: AnyRecipe, overrides: Mapping[str, Any]) -> AnyRecipe:
     """Return `chosen` with `overrides`; epochs that are asked for count in place of a recipe's fixed steps."""
     if "epochs" in overrides and chosen.steps and "steps" not in overrides:
         chosen = chosen.replace(epochs=overrides["epochs"], steps=0)

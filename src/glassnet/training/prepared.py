@@ -36,6 +36,7 @@ class Settings:
     data: str
     task: str = "classification"
     network: str | None = None
+    backbone: str | None = None  # of a detector
     recipe: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -103,8 +104,8 @@ class Prepared(ABC):
         """Return the task that the recipe describes."""
 
     @abstractmethod
-    def batches(self, team: Workers, seed: int) -> Batches:
-        """Return this process's training batches; a batch is never larger than its share of the pictures."""
+    def batches(self, team: Workers, seed: int, epochs: float) -> Batches:
+        """Return this process's batches for a training of `epochs`; one is never larger than its share of the pictures."""
 
     @abstractmethod
     def evaluation(self, items: NDArray[np.int64]) -> Iterable[Any]:

@@ -27,7 +27,7 @@ def make_job(prepared: Prepared, plan: Plan, team: Workers, write: Callable[[dic
     """Return everything the loop is given and does not change."""
     return Job(
         task=prepared.task(),
-        batches=prepared.batches(team, plan.seed),
+        batches=prepared.batches(team, plan.seed, plan.epoch(plan.steps)),
         validation=prepared.validation(team),
         recipe=prepared.recipe,
         plan=plan,
@@ -67,7 +67,7 @@ def make_plan(
     stretch: so many times the recipe's own number a budget may make of it at most.
     """
     recipe = prepared.recipe
-    batches = prepared.batches(team, seed)
+    batches = prepared.batches(team, seed, recipe.epochs)
     steps = plan_steps(recipe, batches.steps_per_epoch)
     plan = Plan(
         steps=steps,

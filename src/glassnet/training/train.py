@@ -39,6 +39,7 @@ def train(
     data: str | Path,
     *,
     network: str | None = None,
+    backbone: str | None = None,
     recipe: str | None = None,
     output: str | Path | None = None,
     pretrained: bool | str = False,
@@ -63,6 +64,7 @@ def train(
         data: anything `glassnet.data.index.scan` takes: a folder, a table, arrays, or a built-in's name.
         network: a registry name; None chooses by the data. arguments: the network's own.
         recipe: a name or a `.toml` file; None chooses. overrides: recipe fields; epochs and precision are two of them.
+        backbone: the classifier whose body a detector stands on; None chooses.
         output: the run's folder, new or empty; None makes runs/DATA-1, -2, ...
         pretrained: start from ImageNet weights: True for the best known, or the name of their source ("torchvision").
         start_from: fine-tune this network file (or run folder).
@@ -86,6 +88,7 @@ def train(
         data=absolute(data),
         task=kind.name,
         network=network,
+        backbone=backbone,
         recipe=recipe,
         overrides=chosen,
         arguments=dict(arguments or {}),

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glassnet.data.annotations.evident import check_way
+from glassnet.data.annotations.merging import merge_repeated
 from glassnet.data.annotations.objects import BoxIndex, Objects
-from glassnet.data.annotations.recognise import FORMATS, annotation_formats, read_sheet
+from glassnet.data.annotations.recognise import LAYOUTS, annotation_formats, check_format, read_sheet
 from glassnet.data.annotations.sheet import Sheet
 from glassnet.data.annotations.sound import Boxes, class_names, collect, make_sound
 from glassnet.data.index import SMALL_CLASS, check_positive, judge_items, probe
@@ -22,7 +24,7 @@ from glassnet.data.problems import LEFT_OUT_BOXES, Problem
 from glassnet.data.sources import existing
 from glassnet.data.splits import SPLITS, TEST, TRAIN, check_fractions, complete_split
 from glassnet.download import Progress
-from glassnet.errors import DataError, UnknownName
+from glassnet.errors import DataError
 from glassnet.preprocess import PIXEL_LIMIT
 
 _SHOWN = 3  # problems named in a message
@@ -51,7 +53,7 @@ def scan_boxes(
     """
     fractions = check_fractions(split)
     check_positive(seed=seed + 1, workers=1 if workers is None else workers, limit_pixels=limit_pixels)
-    sheet = _read(data, format, group_by)
+    sheet = merge_repeated(_read(data, format, group_by))
     if evaluate_only:
         sheet = _to_judge(sheet)
     classes = class_names(sheet)
@@ -61,6 +63,7 @@ def scan_boxes(
     found = judge_items(listing, probes)
     usable = np.ones(len(listing), bool)
     usable[[item for item, problem in found.items() if problem.quarantined]] = False
+    check_way(sheet, boxes, probes.sizes, usable)
     boxes = make_sound(sheet, boxes, probes.sizes, usable)
     index = _assemble(sheet, classes, boxes, probes, found, usable)
     index.notes += [note] if note else []
@@ -71,11 +74,11 @@ def scan_boxes(
 def _read(data: str | Path, format_name: str | None, group_by: str | None) -> Sheet:
     """Return the sheet of `data`, whose other formats, if it has any, are noted."""
     path = existing(data)
-    if format_name is not None and format_name not in FORMATS:
-        raise UnknownName("annotation format", format_name, FORMATS, hint=f"there are {', '.join(FORMATS)}")
+    if format_name is not None:
+        check_format(format_name)
     known = annotation_formats(data)
     if format_name is None and not known:
-        raise DataError(f"{str(path)!r} has no boxes in a format that is known; expected {LAYOUTS}")
+        raise DataError(f"{str(path)!r} has no boxes in a format that is known; expected one of these: {LAYOUTS}")
     name = format_name or known[0]
     try:
         sheet = read_sheet(path, name, group_by)
@@ -85,12 +88,6 @@ def _read(data: str | Path, format_name: str | None, group_by: str | None) -> Sh
         others = ", ".join(known[1:])
         sheet.notes.append(f"read as {name}; boxes as {others} are there too, and --format chooses them")
     return sheet
-
-
-LAYOUTS = (
-    "Pascal VOC (Annotations/*.xml beside JPEGImages/), COCO (a .json with images, annotations and categories), YOLO"
-    " (images/ and labels/ with data.yaml or classes.txt), or a .csv with the columns path,label,xmin,ymin,xmax,ymax"
-)
 
 
 def _to_judge(sheet: Sheet) -> Sheet:

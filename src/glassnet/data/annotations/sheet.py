@@ -24,7 +24,7 @@ class Sheet:
 
     name, root: as in `Listing`; kind: "voc", "coco", "yolo" or "csv". classes: their names in the source's own order,
     None where it has no list (then the names that occur, sorted). way: the four numbers of a box are "xyxy", "xywh" or
-    "cxcywh", in pixels, or in shares of the picture where `relative`.
+    "cxcywh", in pixels, or in shares of the picture where `relative`; the first two count from `counted_from`.
 
     Of each picture: paths, relative to root; splits (None: not said); sizes (height, width) as the source claims, None
     where it does not; groups, what stays on one side of a split. Of each box: items, the number of its picture; names,
@@ -37,6 +37,7 @@ class Sheet:
     classes: tuple[str, ...] | None = None
     way: str = "xyxy"
     relative: bool = False
+    counted_from: int = 0
     paths: list[str] = field(default_factory=list)
     splits: list[int | None] = field(default_factory=list)
     sizes: list[tuple[int, int] | None] = field(default_factory=list)

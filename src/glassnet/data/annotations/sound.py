@@ -34,8 +34,14 @@ class Boxes:
 
     def only(self, which: NDArray[np.bool_]) -> Boxes:
         """Return some of them, by a mask (M,)."""
-        columns = (self.rows, self.items, self.xyxy, self.labels, self.difficult, self.crowd)
-        return Boxes(*(column[which] for column in columns))
+        return Boxes(
+            rows=self.rows[which],
+            items=self.items[which],
+            xyxy=self.xyxy[which],
+            labels=self.labels[which],
+            difficult=self.difficult[which],
+            crowd=self.crowd[which],
+        )
 
     def objects(self, pictures: int) -> list[Objects]:
         """Return the objects of each of `pictures`, in the order of the columns."""
@@ -61,7 +67,7 @@ def collect(sheet: Sheet, classes: tuple[str, ...]) -> Boxes:
     return Boxes(
         rows=np.arange(count),
         items=np.array(sheet.items, np.int64),
-        xyxy=np.array(sheet.boxes, np.float64).reshape(-1, 4),
+        xyxy=np.array(sheet.boxes, np.float64).reshape(-1, 4) - [sheet.counted_from, sheet.counted_from, 0, 0],
         labels=np.fromiter((position.get(name, -1) for name in sheet.names), np.int64, count),
         difficult=np.array(sheet.difficult, bool),
         crowd=np.array(sheet.crowd, bool),

@@ -7,6 +7,7 @@ Tools that write a 0 count from 0 and write edges; one 0 tells it of the whole d
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -20,6 +21,7 @@ from glassnet.data.splits import SPLITS, TEST, TRAIN, VALIDATION
 ANNOTATIONS = ("annotations", "annotation", "xml", "xmls", "labels")
 PICTURES = ("jpegimages", "images", "image", "img", "imgs", "pictures", "photos")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FLAG = re.compile(r"\s+(-1|0|1)$")  # whether a class is there: the lists of single classes have it
 _SETS = {"train.txt": TRAIN, "val.txt": VALIDATION, "test.txt": TEST}
 
 
@@ -62,7 +64,7 @@ def read_voc(root: Path, places: list[Place]) -> Sheet:
         _read_place(sheet, place, listed)
     if listed:
         _tell_unlisted(sheet, listed)
-    _to_edges(sheet)
+    _decide_origin(sheet)
     return sheet
 
 
@@ -79,13 +81,13 @@ def _read_sets(root: Path, sheet: Sheet) -> dict[str, int]:
     for name, file in files.items():
         split = _SETS.get(name, TRAIN)
         for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            if not (words := line.split()):
+            if not (name := _FLAG.sub("", line.strip())):
                 continue
-            stem = _stem(words[0]) if looks_like_picture(words[0]) else words[0]
+            stem = _stem(name) if looks_like_picture(name) else name
             if listed.get(stem, split) != split:
-                one, other = SPLITS[listed[stem]], SPLITS[split]
-                reason = f"ImageSets/Main lists it for {one} and for {other}; it is kept for the latter only"
-                sheet.problems.append(Problem(stem, "leak", reason, one))
+                one, other = SPLITS[listed[stem]], SPLITS[split]  # files come in this order: train, val, test
+                reason = f"ImageSets/Main lists it for {one} and for {other}; it is only used for {other}"
+                sheet.problems.append(Problem(stem, "listed_twice", reason, other))
             listed[stem] = max(listed.get(stem, split), split)
     return listed
 
@@ -191,12 +193,11 @@ def _tell_unlisted(sheet: Sheet, listed: dict[str, int]) -> None:
             sheet.problems.append(Problem(stem, "missing", reason, SPLITS[split]))
 
 
-def _to_edges(sheet: Sheet) -> None:
-    """Turn corner pixels counted from 1 into edges; leave the numbers as they are where the tool counts from 0."""
+def _decide_origin(sheet: Sheet) -> None:
+    """Count from 1, as Pascal VOC does; one 0 tells that the tool counts from 0, and then the numbers are edges."""
     first = next((item for item, box in zip(sheet.items, sheet.boxes, strict=True) if 0 in box[:2]), None)
-    if first is None:
-        sheet.boxes = [(left - 1, top - 1, right, bottom) for left, top, right, bottom in sheet.boxes]
-        return
-    sheet.notes.append(
-        f"coordinates count from 0, not from 1 as Pascal VOC's do ({sheet.paths[first]} has a 0): taken as edges"
-    )
+    sheet.counted_from = 1 if first is None else 0
+    if first is not None:
+        sheet.notes.append(
+            f"coordinates count from 0, not from 1 as Pascal VOC's do ({sheet.paths[first]} has a 0): taken as edges"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +78,13 @@ class Rows:
         """Lay them out flat, at most `limit` boxes of a class in a picture; picture i is found[i] and truth[i].
 
         Raises:
-            InputError: the lengths differ, the detections are of other classes, a label is no class, a score is not in
-                [0, 1], or boxes are evidently not xyxy pixels.
+            InputError: the lengths differ, a class is named twice, the detections are of other classes, a label is no
+                class, a score is not in [0, 1], or boxes are evidently not xyxy pixels.
         """
         names = tuple(classes)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"the class {twice!r} is named {names.count(twice)} times; expected each name once")
         if len(found) != len(truth):
             raise InputError(
                 f"found has {len(found)} pictures and truth {len(truth)}; expected one entry for each picture in both"
@@ -177,9 +181,7 @@ def _places(counts: list[int]) -> tuple[Numbers, Numbers]:
     return picture, np.arange(len(picture)) - np.repeat(each.cumsum() - each, each)
 
 
-def _join(
-    parts: list[NDArray[np.float32]] | list[NDArray[np.int64]] | list[NDArray[np.bool_]], width: int = 0
-) -> Floats:
+def _join(parts: Sequence[NDArray[Any]], width: int = 0) -> Floats:
     """Join columns in double; `width` is that of a table."""
     shape = (-1, width) if width else (-1,)
     rows = [np.asarray(part, np.float64).reshape(shape) for part in parts]

@@ -5,7 +5,7 @@ Chosen on validation pictures and kept in the network's card; never on those tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from glassnet.detection.detections import Detections
 from glassnet.detection.judging.coco import by_score, objects_to_find
 from glassnet.detection.judging.matching import match
 from glassnet.detection.judging.rows import Flags, Floats, Rows
+from glassnet.errors import InputError, UnknownName
 
 DEFAULT = 0.5
 """For a class of which nothing is known: no object of it, or none that any box found."""
@@ -48,3 +49,20 @@ def best_threshold(scores: Floats, right: Flags, objects: int) -> float:
     below = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
     between = (float(scores[best]) + below) / 2
     return between if np.float32(between) > np.float32(below) else float(scores[best])  # neighbours have no between
+
+
+def checked_thresholds(thresholds: Mapping[str, float] | None, classes: Sequence[str]) -> Floats:
+    """Return the threshold of each class, (K,); `DEFAULT` for one left out, or for all if there are none.
+
+    Raises:
+        UnknownName: a threshold of a class that is none of `classes`.
+        InputError: one that is not a number from 0 to 1.
+    """
+    levels = dict.fromkeys(classes, DEFAULT)
+    for name, level in (thresholds or {}).items():
+        if name not in levels:
+            raise UnknownName("class", name, classes, hint="thresholds are given by the names of classes")
+        if not 0 <= level <= 1:
+            raise InputError(f"the threshold of {name!r} is {level}; expected a score from 0 to 1")
+        levels[name] = float(level)
+    return np.array(list(levels.values()), np.float64)

@@ -69,7 +69,7 @@ class Backbone(nn.Sequential):
         super().__init__(OrderedDict((name, body.get_submodule(name)) for name in names[: last + 1]))
         self.taps = tuple(taps)
 
-    def forward(self, images: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def forward(self, images: Tensor) -> list[Tensor]:
         """Return the taps' maps (N, channels, H / 2^scale, W / 2^scale), from fine to coarse."""
         wanted = {tap.stage for tap in self.taps}
         x, maps = images, []

@@ -32,7 +32,7 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: floa
 
 
 def paired_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Return the IoU (...,) of each of `boxes1` (..., 4) xyxy with its partner in `boxes2`, 0 for boxes without area."""
+    """Return the IoU (...,) of each of `boxes1` (..., 4) xyxy with its partner in `boxes2`; 0 without area."""
     sides = torch.minimum(boxes1[..., 2:], boxes2[..., 2:]) - torch.maximum(boxes1[..., :2], boxes2[..., :2])
     shared = sides.clamp(min=0).prod(-1)
     union = box_area(boxes1) + box_area(boxes2) - shared

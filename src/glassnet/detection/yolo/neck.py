@@ -33,8 +33,13 @@ class Pyramid(nn.Module):
         for stride in self.coarser:
             levels.append(stride(levels[-1]))
         for place in reversed(range(len(levels) - 1)):  # downwards: from coarse to fine
-            larger = F.interpolate(levels[place + 1], size=levels[place].shape[2:])
-            levels[place] = self.down[place](levels[place] + larger)
+            levels[place] = self.down[place](levels[place] + like(levels[place + 1], levels[place]))
         for place in range(len(levels) - 1):  # and back
-            levels[place + 1] = self.up[place](levels[place + 1] + self.stride[place](levels[place]))
+            finer = self.stride[place](levels[place])
+            levels[place + 1] = self.up[place](levels[place + 1] + like(finer, levels[place + 1]))
         return levels
+
+
+def like(x: Tensor, other: Tensor) -> Tensor:
+    """Return `x` with the height and width of `other`, by its nearest values; backbones without padding need it."""
+    return F.interpolate(x, size=other.shape[2:])

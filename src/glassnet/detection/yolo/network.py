@@ -91,7 +91,7 @@ class Yolo(nn.Module):
     def _split(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return class logits (N, A, K) and the sides' distributions (N, A, 4, BINS), float32."""
         flat = flatten(maps).float()
-        return flat[..., : self.classes], flat[..., self.classes :].unflatten(2, (4, BINS))
+        return flat[..., : self.classes], flat[..., self.classes :].reshape(*flat.shape[:2], 4, BINS)
 
 
 def boxes_of(sides: Tensor, points: Tensor, strides: Tensor) -> Tensor:

@@ -164,9 +164,9 @@ class _Pen:
     def _frame(self, box: NDArray[np.float32], cut: Callable[[Edges], list[Edges]], colour: Colour) -> None:
         """Draw the four sides of a box, each `cut` into strokes, over a dark edge; nothing where it is out of sight."""
         left, top, right, bottom = (round(float(side)) for side in box)
-        half = self.width // 2
+        half = self.width // 2  # the line's middle is on the edge; of an odd width the larger part is inside
         low = (max(0, left - half), max(0, top - half))
-        high = (min(self.canvas.width, right - half + self.width), min(self.canvas.height, bottom - half + self.width))
+        high = (min(self.canvas.width, right + half), min(self.canvas.height, bottom + half))
         if high[0] <= low[0] or high[1] <= low[1]:
             return
         for grown, fill in ((self.hair, EDGE), (0, colour)):

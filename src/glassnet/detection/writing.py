@@ -97,7 +97,7 @@ def _open(format: str, output: Path | TextIO, root: Path | None, counts: Written
             temporary = stack.enter_context(atomic_path(path))
             file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
             stack.enter_context(storage_errors(path, temporary))
-            writer = _Coco(file, names) if format == "coco" else _line_writer(format, file)
+            writer = stack.enter_context(_coco(file, names)) if format == "coco" else _line_writer(format, file)
             yield writer
             if isinstance(writer, _Coco):
                 writer.finish()
@@ -174,6 +174,16 @@ class _Coco:
         self.file.write("}\n")
 
 
+@contextmanager
+def _coco(file: TextIO, names: _Names) -> Iterator[_Coco]:
+    writer = _Coco(file, names)
+    try:
+        yield writer
+    finally:
+        writer.images.waiting.close()
+        writer.errors.waiting.close()
+
+
 class _List:
     """A JSON list that waits to be written, in memory while it is small."""
 
@@ -190,9 +200,8 @@ class _List:
 
     def move_to(self, file: TextIO) -> None:
         self.waiting.seek(0)
-        while part := self.waiting.read(1 << 16):
+        while part := self.waiting.read(1 << 13):
             file.write(part)
-        self.waiting.close()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ SIZE = (90, 120)  # height, width
 
 
 def test_an_object_belongs_to_the_cell_of_its_middle() -> None:
-    # 3 x 3 cells of 40 x 30 pixels. The middle, (64, 42), lies in cell (row 1, column 1), 24 of 40 and 12 of 30 into it.
+    # 3 x 3 cells of 40 x 30 pixels. The middle, (64, 42), lies in row 1, column 1: 24 of 40 and 12 of 30 into the cell.
     truth = encode(Targets.of([Objects.of([[34, 12, 94, 72]], [2])]), SIZE, 3)
     assert truth.pc.tolist() == [[[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
     assert truth.boxes[0, 1, 1].tolist() == pytest.approx([0.6, 0.4, 60 / 40, 60 / 30])  # larger than a cell: above 1

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from glassnet.data.problems import count_kinds, printable
+from glassnet.data.splits import SPLITS
 from glassnet.files import atomic_path, storage_errors
 from glassnet.report.layer_rows import Row, rows
 
@@ -170,13 +171,11 @@ def index(found: Index, *, json: bool) -> None:
 
 def index_as_data(found: Index) -> dict[str, Any]:
     """Return what a scan found as JSON can hold it: pictures by class and split, and problems."""
+    by_class = zip(found.classes, found.counts().tolist(), strict=True)
     return {
         "name": found.name,
         "pictures": len(found),
-        "classes": {
-            name: dict(zip(SPLITS, row, strict=True))
-            for name, row in zip(found.classes, found.counts().tolist(), strict=True)
-        },
+        "classes": {name: dict(zip(SPLITS, row, strict=True)) for name, row in by_class},
         "problems": [
             {"path": printable(p.path), "kind": p.kind, "reason": printable(p.reason), "split": p.split}
             for p in found.problems
@@ -200,9 +199,6 @@ def notes_and_problems(found: Index) -> None:
         print(f"  {problem}")
     if len(found.problems) > SHOWN_PROBLEMS:
         print(f"  ... and {len(found.problems) - SHOWN_PROBLEMS} more; --output problems.csv writes them all")
-
-
-SPLITS = ("train", "validation", "test")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.data.annotations.write import Conversion
 from glassnet.data.problems import count_kinds, printable
-from glassnet.show import SPLITS, dump, index_as_data, notes_and_problems, print_table
+from glassnet.data.splits import SPLITS
+from glassnet.show import dump, index_as_data, notes_and_problems, print_table
 
 
 def index(found: BoxIndex, *, json: bool) -> None:

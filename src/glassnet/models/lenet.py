@@ -6,14 +6,16 @@ Paper: LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to 
 Here twice. `lenet5` is what is commonly built today: ReLU instead of a scaled tanh, max-pooling instead of a trained
 one, every map of C3 sees all maps of S2, and a linear layer instead of radial basis functions; 61,706 parameters.
 `lenet5_1998` is the paper's, with its 60,000 trained parameters and 340,908 connections, its stages called as there.
-Both take 28x28 pictures and pad them by 2, where the paper draws them on 32x32. An adaptive pool, idle at 28x28, lets
-them take other sizes from 12x12 up. What the paper says of training (step sizes by second derivatives, a constant class
-for what is no character) is not here; see `RadialBasisOutput` for the criterion.
+Both take 28x28 pictures and pad them by 2, where the paper draws them on 32x32; `lenet5` does so too with `padding=0`.
+An adaptive pool, idle at the designed size, lets them take other sizes, from 12x12 up. What the paper says of training
+(step sizes by second derivatives, a constant class for what is no character) is not here; see `RadialBasisOutput` for
+the criterion.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from torch import nn
 
@@ -30,15 +32,28 @@ DIGITS_28 = Preprocess(height=28, width=28, channels=1, crop=1.0, mean=(0.1307,)
 """MNIST's size, mean and deviation."""
 
 
-@register("lenet5", title="LeNet-5", paper=PAPER, preprocess=DIGITS_28, classes=10)
-def lenet5(classes: int, in_channels: int, width: float = 1.0, padding_mode: str = "zero") -> Classifier:
-    """Build LeNet-5 as commonly built; `width` scales every layer, `padding_mode` is what C1 reads beyond the edge."""
+def _lenet5_preprocess(width: float = 1.0, padding_mode: str = "zero", padding: int = 2) -> Preprocess:  # noqa: ARG001
+    """The picture and its padding make up the paper's 32x32."""
+    if not isinstance(padding, int) or isinstance(padding, bool) or not 0 <= padding <= 2:
+        raise InputError(f"padding is {padding!r}; expected 0, 1 or 2, for pictures of 32, 30 or 28 pixels")
+    return replace(DIGITS_28, height=32 - 2 * padding, width=32 - 2 * padding)
+
+
+@register("lenet5", title="LeNet-5", paper=PAPER, preprocess=_lenet5_preprocess, classes=10)
+def lenet5(
+    classes: int, in_channels: int, width: float = 1.0, padding_mode: str = "zero", padding: int = 2
+) -> Classifier:
+    """Build LeNet-5 as commonly built; `width` scales every layer, `padding_mode` is what C1 reads beyond the edge.
+
+    padding: of C1; with 0 it takes 32x32 pictures, as the paper does, and every position of its score maps is exactly
+    the answer about one window of a larger picture.
+    """
     if not 0.05 <= width <= 100:
         raise InputError(f"width is {width}; expected 0.05 to 100 times LeNet-5's 6, 16, 120 and 84")
     c1, c3, c5, f6 = (max(1, round(width * maps)) for maps in (6, 16, 120, 84))
     body = nn.Sequential(
         OrderedDict(
-            stage1=_convolve_and_pool(in_channels, c1, padding=2, padding_mode=padding_mode),  # (N, 6, 14, 14)
+            stage1=_convolve_and_pool(in_channels, c1, padding, padding_mode),  # (N, 6, 14, 14)
             stage2=_convolve_and_pool(c1, c3),  # (N, 16, 5, 5)
             pool=nn.AdaptiveAvgPool2d(5),
             flatten=nn.Flatten(),  # (N, 400)

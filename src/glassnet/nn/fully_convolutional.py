@@ -18,13 +18,18 @@ from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.nn.layers import GlobalAveragePool, GlobalMaxPool
+from glassnet.nn.layers.activations import ScaledTanh
+from glassnet.nn.regularise import ActivityPenalty
 from glassnet.nn.trace import graph_of, on_meta, walk
 from glassnet.nn.trace.nodes import function_of
 
 Shape = tuple[int, ...]
 
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Hardswish)
-_VALUE_BY_VALUE = (*_ACTIVATIONS, nn.Identity, nn.Dropout)
+_ACTIVATIONS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign),
+    *(nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.Tanh, ScaledTanh),
+)
+_VALUE_BY_VALUE = (*_ACTIVATIONS, nn.Identity, nn.Dropout, ActivityPenalty)
 _FUNCTIONS = {"relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "dropout", "add", "mul", "cat"}
 _FLATTENING = {"flatten", "view", "reshape"}
 

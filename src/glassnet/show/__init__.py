@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from glassnet.data.problems import count_kinds, printable
-from glassnet.data.splits import SPLITS
+from glassnet.data.problems import printable
 from glassnet.files import atomic_path, storage_errors
 from glassnet.report.layer_rows import Row, rows
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.data.index import Index
+    from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.evaluation.judgement import Judgement
     from glassnet.explain.figures.rows import Explained
     from glassnet.explain.judging.verdict import Verdict
@@ -38,18 +38,22 @@ if TYPE_CHECKING:
     from glassnet.training.recipes import Recipe
     from glassnet.training.run import Run
 
+
+HEADLINES = ("accuracy", "macro_f1", "map", "map50", "n", "split")
+"""Of a judgement, what `glassnet train --json` prints."""
+
 SHOWN_PROBLEMS = 20
 
 
 def run(run: Run, *, json: bool) -> None:
     """Print what a training gave: the judgement, and where the report and the network are."""
-    judged = run.evaluation
+    judged: Any = run.evaluation
     places = {"run": str(run.path), "network": str(run.network_path)}
     if run.report.exists():
         places["report"] = str(run.report)
     if json:
         scores = {} if judged is None else judged.to_dict()
-        dump({**places, **{key: scores[key] for key in ("accuracy", "macro_f1", "n", "split") if key in scores}})
+        dump({**places, **{key: scores[key] for key in HEADLINES if key in scores}})
         return
     if judged is not None:
         judgement(judged, json=False)
@@ -57,8 +61,15 @@ def run(run: Run, *, json: bool) -> None:
         print(f"{what:8} {where}")
 
 
-def judgement(judged: Judgement, *, json: bool) -> None:
+def judgement(judged: Judgement | DetectionJudgement, *, json: bool) -> None:
     """Print a judgement: a line of headline numbers, then a row for each class."""
+    from glassnet.detection.judging.judgement import DetectionJudgement
+
+    if isinstance(judged, DetectionJudgement):
+        from glassnet.show.detection import judgement as of_detector
+
+        of_detector(judged, json=json)
+        return
     if json:
         dump(judged.to_dict())
         return
@@ -78,7 +89,7 @@ def judgement(judged: Judgement, *, json: bool) -> None:
         print(f"{pair.count} of {printable(pair.label)} called {printable(pair.predicted)} ({pair.share:.0%})")
 
 
-def left_out(judged: Judgement) -> None:
+def left_out(judged: Judgement | DetectionJudgement) -> None:
     """Say on stderr which pictures could not be judged, and why."""
     for line in judged.left_out[:SHOWN_PROBLEMS]:
         print(f"left out: {line}", file=sys.stderr)
@@ -155,50 +166,6 @@ def as_row(answer: Prediction) -> tuple[str, ...]:
     top = ";".join(f"{printable(name)}={share:.6f}" for name, share in answer.top)
     probability = "" if answer.probability is None else f"{answer.probability:.6f}"
     return (printable(answer.path or ""), printable(answer.label or ""), probability, top, answer.error or "")
-
-
-def index(found: Index, *, json: bool) -> None:
-    """Print what a scan found: pictures by class and split, then what is wrong, by name."""
-    counts = found.counts()
-    if json:
-        dump(index_as_data(found))
-        return
-    rows = [(name, *(f"{value:,}" for value in row)) for name, row in zip(found.classes, counts.tolist(), strict=True)]
-    rows.append(("all", *(f"{value:,}" for value in counts.sum(0).tolist())))
-    print_table(("class", *SPLITS), rows)
-    notes_and_problems(found)
-
-
-def index_as_data(found: Index) -> dict[str, Any]:
-    """Return what a scan found as JSON can hold it: pictures by class and split, and problems."""
-    by_class = zip(found.classes, found.counts().tolist(), strict=True)
-    return {
-        "name": found.name,
-        "pictures": len(found),
-        "classes": {name: dict(zip(SPLITS, row, strict=True)) for name, row in by_class},
-        "problems": [
-            {"path": printable(p.path), "kind": p.kind, "reason": printable(p.reason), "split": p.split}
-            for p in found.problems
-        ],
-        "problem_counts": count_kinds(found.problems),
-        "fingerprint": found.fingerprint,
-    }
-
-
-def notes_and_problems(found: Index) -> None:
-    """Print what a scan decided, and what is wrong, by name."""
-    for note in found.notes:
-        print(printable(note))
-    if not found.problems:
-        print(f"{len(found):,} pictures, no problems found")
-        return
-    kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(found.problems).items())
-    left_out = sum(problem.quarantined for problem in found.problems)
-    print(f"{len(found):,} usable pictures; {len(found.problems)} problems ({left_out} left out): {kinds}")
-    for problem in found.problems[:SHOWN_PROBLEMS]:
-        print(f"  {problem}")
-    if len(found.problems) > SHOWN_PROBLEMS:
-        print(f"  ... and {len(found.problems) - SHOWN_PROBLEMS} more; --output problems.csv writes them all")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:

@@ -8,7 +8,8 @@ from glassnet.data.annotations.objects import BoxIndex
 from glassnet.data.annotations.write import Conversion
 from glassnet.data.problems import count_kinds, printable
 from glassnet.data.splits import SPLITS
-from glassnet.show import dump, index_as_data, notes_and_problems, print_table
+from glassnet.show import dump, print_table
+from glassnet.show.data import index_as_data, notes_and_problems
 
 
 def index(found: BoxIndex, *, json: bool) -> None:

@@ -25,7 +25,6 @@ from glassnet.report.layer_rows import Row, rows
 if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
     from glassnet.data.builtin import Description as DataDescription
-    from glassnet.data.index import Index
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.evaluation.judgement import Judgement
     from glassnet.explain.figures.rows import Explained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def paint(tmp_path: Path) -> Painter:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(
-            np.random.default_rng(list(name.encode())).integers(0, 255, (4, 4, 3), np.uint8)
+            np.random.default_rng(list(os.fsencode(name))).integers(0, 255, (4, 4, 3), np.uint8)
         ).resize(size[::-1])
         exif = Image.Exif()
         if orientation != 1:

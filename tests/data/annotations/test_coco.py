@@ -139,5 +139,5 @@ def test_no_boxes_at_all(tmp_path: Path, paint: Make, coco: Make) -> None:
     coco({"1.jpg": [(1, (200, 5, 9, 9))]}, {1: "cat"})
     with pytest.raises(DataError, match=r"not a single box: 1.jpg: box_outside: a box lies outside"):
         scan_boxes(tmp_path)
-    with pytest.raises(DataError, match=r"no usable picture among its 1 annotated ones: 2.jpg: missing"):
+    with pytest.raises(DataError, match=r"no usable picture among its 1 annotated ones: .*2.jpg: missing"):
         scan_boxes(coco({"2.jpg": [(1, BOX)]}, {1: "cat"}))

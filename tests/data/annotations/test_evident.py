@@ -33,6 +33,14 @@ def test_a_csv_is_read_as_what_it_holds(tmp_path: Path, paint: Make) -> None:
     )
 
 
+def test_a_csv_of_shares_with_width_and_height(tmp_path: Path, paint: Make) -> None:
+    paint("1.jpg")
+    table(tmp_path, [(0.5, 0.5, 0.3, 0.25), (0.6, 0.125, 0.2, 0.375)])
+    index = scan_boxes(tmp_path)
+    np.testing.assert_allclose(index.objects[0].boxes, [(50, 40, 80, 60), (60, 10, 80, 40)], atol=1e-4)
+    assert any("taken as left, top, width, height as shares of the picture" in note for note in index.notes)
+
+
 def test_one_slip_among_many_is_a_slip(tmp_path: Path, paint: Make) -> None:
     paint("1.jpg")
     table(tmp_path, [*XYXY * 10, (50, 40, 30, 60)])

@@ -72,7 +72,7 @@ def test_lines_that_are_something_else(tmp_path: Path, paint: Make) -> None:
         "0 0.95 0.5 0.2 0.2", "0 3 3 0.1 0.1", "0 0.5 0.5 0.2 0.2 0.9", "0.5 0.5 0.5 0.2 0.2",
         "0 0.1 0.1 0.5 0.1 0.5 0.6", "1 0.5 0.5 0.1 0.1",
     ]  # fmt: skip
-    write(tmp_path, labels__1=LINE + "\n".join(lines), labels__9=LINE, classes="cat\ndog")
+    write(tmp_path, labels__1=LINE + "\n".join(lines), labels__9=LINE, labels__LICENSE="MIT", classes="cat\ndog")
     index = scan_boxes(tmp_path)
     found = [f"{problem.kind}: {problem.reason}" for problem in index.problems if problem.kind != "small_class"]
     for expected in (

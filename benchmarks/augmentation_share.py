@@ -25,11 +25,13 @@ import numpy as np
 
 from glassnet.data.augment import Augment
 from glassnet.nn.device import describe_machine, pick_device, set_threads
+from glassnet.training.classification import augmentation
 from glassnet.training.distributed import Workers
 from glassnet.training.loop import choose_what_trains, gradient, take_step
 from glassnet.training.optimisers import set_learning_rates
-from glassnet.training.prepare import Settings, prepare
-from glassnet.training.setup import augmentation, endless, make_job, make_learner, make_plan
+from glassnet.training.prepare import prepare
+from glassnet.training.prepared import Settings
+from glassnet.training.setup import endless, make_job, make_learner, make_plan
 
 TARGET = 0.10
 RESULT = Path(__file__).parent / "results" / "augmentation_share.md"

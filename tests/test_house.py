@@ -31,6 +31,7 @@ ORDER = [
     "detection",
     "report",
     "comparison",
+    "tasks",
     "verbs",
 ]
 ORDER += ["show", "cli"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
-from glassnet.preprocess import Preprocess
+from glassnet.preprocess import PIXEL_LIMIT, Preprocess, Source, open_source, orientation_of
 
 Boxes = TypeVar("Boxes", bound=Any)
 
@@ -68,3 +69,15 @@ class Placement:
         if isinstance(boxes, np.ndarray):
             return np.asarray(numbers, boxes.dtype)
         return boxes.new_tensor(numbers)
+
+
+def displayed_size(source: Source, *, pixel_limit: int = PIXEL_LIMIT) -> tuple[int, int]:
+    """Return the (height, width) of a picture as displayed, its EXIF orientation applied; the pixels stay unread.
+
+    Raises `PictureError` as `Preprocess.intermediate` does.
+    """
+    opened = open_source(source, pixel_limit)
+    if not isinstance(opened, Image.Image):
+        return opened.shape[0], opened.shape[1]
+    width, height = opened.size
+    return (width, height) if orientation_of(opened) >= 5 else (height, width)  # 5 to 8 lie on their side

@@ -149,7 +149,7 @@ class Preprocess:
         Raises `PictureError` whose `kind` is empty, truncated, not_a_picture, bomb or unreadable.
         """
         target = (self.store_width, self.store_height)
-        drawn = _open(source, pixel_limit)
+        drawn = open_source(source, pixel_limit)
         if isinstance(drawn, Image.Image):
             planes, shown, origin = self._draw(drawn)
         else:
@@ -164,7 +164,7 @@ class Preprocess:
         A reduced JPEG's size is rounded up, so its true size is a fraction of a pixel smaller and, where an axis was
         turned round, begins that fraction after its first pixel.
         """
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         shown: tuple[float, float] = image.size
         if self.decode == "dct":
             shown = self._reduce(image, turned=orientation >= 5)
@@ -315,7 +315,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _open(source: Source, pixel_limit: int) -> Image.Image | npt.NDArray[Any]:
+def open_source(source: Source, pixel_limit: int) -> Image.Image | npt.NDArray[Any]:
     """Bring any source to an unread PIL image of our own, a decoded PIL image, or an array."""
     if isinstance(source, (str, Path)):
         source = _read(Path(source))
@@ -363,7 +363,7 @@ def _array(data: bytes) -> npt.NDArray[Any]:
     return array
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) where there is none or the EXIF block is broken."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)

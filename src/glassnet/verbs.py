@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from glassnet import tasks
 from glassnet.data import builtin
+from glassnet.data.annotations.objects import BoxIndex
+from glassnet.data.annotations.recognise import annotation_format
+from glassnet.data.annotations.scan import scan_boxes
+from glassnet.data.annotations.write import Conversion, write_annotations
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.data.problems import write_problems_csv
@@ -32,7 +37,6 @@ from glassnet.nn.trace import trace
 from glassnet.preprocess import Preprocess
 from glassnet.report.drawing import draw
 from glassnet.report.report import run_pictures
-from glassnet.report.report import write_report as render_report
 from glassnet.training import train as training
 from glassnet.training.find_lr import Finding, find_lr
 from glassnet.training.recipes import Recipe, named_recipes
@@ -41,34 +45,40 @@ from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
+    from glassnet.detection.detections import Detections
+    from glassnet.detection.detector import Detector
+    from glassnet.detection.judging.judgement import DetectionJudgement
 
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
 
-def train(data: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
+def train(data: str | Path, *, task: str = "auto", report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Train a network on `data`, judge it on the test split, write the report; return the run.
 
     Args:
-        data: a folder per class, split folders, a table, `.npz`, idx files, or the name of a built-in data set.
+        data: a folder per class, split folders, a table, `.npz`, idx files, the name of a built-in data set; or
+            pictures with boxes, as Pascal VOC, COCO JSON, YOLO txt or CSV.
+        task: "classify", "detect", or "auto": detection where the data have boxes.
         report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
         explain: let the report show what answers hung on, for at most 24 pictures and 10 seconds.
-        choices: everything `glassnet.training.train.train` takes (network, recipe, output, pretrained, start_from,
-            minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by, quiet).
+        choices: everything `glassnet.training.train.train` takes (network, backbone, recipe, output, pretrained,
+            start_from, minutes, epochs, overrides, arguments, device, precision, threads, seed, strict, group_by,
+            quiet).
 
     Raises:
         GlassnetError: a wrong argument, unusable data, a run folder that exists or is locked, a diverged training.
     """
-    run = training.train(data, **choices)
+    run = training.train(data, kind=tasks.kind_for(data, task), **choices)
     if report:
-        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
+        tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 
 def resume(path: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Go on with the interrupted run at `path`; the final weights are those of a run that never stopped."""
-    run = training.resume(path, **choices)
+    run = training.resume(path, kind=tasks.kind_of(Run(path).task), **choices)
     if report:
-        render_report(run, explain=explain, quiet=bool(choices.get("quiet")))
+        tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
 
@@ -93,8 +103,10 @@ def studies() -> dict[str, str]:
     return {name: known.load(name).question for name in known.names()}
 
 
-def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector:
     """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
+
+    What was trained to find boxes is a `Detector`, anything else a `Network`.
 
     `pretrained` is True for the best weights known, or the name of their source, as in "torchvision".
 
@@ -102,7 +114,7 @@ def load(target: str | Path, *, pretrained: bool | str = False) -> Network:
         NetworkFileError: the file is missing, truncated, of an unknown version, or does not fit its card.
         UnknownName: `target` is neither a path nor a network's name. InputError: a name without `pretrained`.
     """
-    return load_network(target, pretrained=pretrained)
+    return tasks.load(target, pretrained=pretrained)
 
 
 def evaluate(
@@ -116,8 +128,10 @@ def evaluate(
     device: str = "auto",
     threads: int | None = None,
     seed: int = 0,
-) -> Judgement:
+) -> Judgement | DetectionJudgement:
     """Judge `network` on one split of `data`; where no data are named, on that of the run's own.
+
+    A detector's judgement is a `DetectionJudgement`.
 
     Args:
         network: a run folder, a network file, or a registered name.
@@ -132,12 +146,32 @@ def evaluate(
     """
     set_threads(threads)
     torch.manual_seed(seed)
-    judged = load(network, pretrained=pretrained)
+    if tasks.task_of(network) == "detection":
+        return _evaluate_detector(network, data, split, tta=tta, batch_size=batch_size, device=device, seed=seed)
+    judged = load_network(network, pretrained=pretrained)
     pictures = pictures_to_judge(network, judged, data, split, seed)
     items = pictures.index.select(split)
     if len(items) == 0:
         raise InputError(f"{pictures.index.name} has no {split} pictures; choose another --split")
     return judge(judged, pictures, items, split=split, batch_size=batch_size, device=device, tta=tta, seed=seed)
+
+
+def _evaluate_detector(
+    network: str | Path, data: str | Path | None, split: str, *, tta: bool, **how: Any
+) -> DetectionJudgement:
+    """Judge a detector on one split of `data`, or of its run's own."""
+    from glassnet.detection.api import evaluate_detector
+    from glassnet.detection.detector import Detector
+    from glassnet.detection.training.run import DetectionRun
+    from glassnet.report.detection.report import evaluate_run
+
+    if tta:
+        raise InputError("tta is for classifiers; a detector looks once")
+    if data is not None:
+        return evaluate_detector(Detector.load(network), data, split=split, **how)
+    if is_run(network):
+        return evaluate_run(DetectionRun(network), split=split, **how)
+    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
 
 
 def pictures_to_judge(network: str | Path, judged: Network, data: str | Path | None, split: str, seed: int) -> Pictures:
@@ -171,17 +205,66 @@ def predict(
     """
     set_threads(threads)
     torch.manual_seed(seed)
+    if tasks.task_of(network) == "detection":
+        raise InputError(f"{network} finds objects; use: glassnet detect {network} ...")
     named = [pictures] if isinstance(pictures, str | Path) else pictures
     if isinstance(named, Sequence):
         for path in named:
             if not os.path.lexists(path):
                 raise InputError(f"no picture or folder at {str(path)!r}; check the path")
-    judged = load(network, pretrained=pretrained)
+    judged = load_network(network, pretrained=pretrained)
     answers = judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
     return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
 
 
-def at_least_one(answers: Iterator[Prediction], named: Sequence[str | Path]) -> Iterator[Prediction]:
+def detect(
+    network: str | Path,
+    pictures: str | Path | Iterable[str | Path],
+    *,
+    threshold: float | Mapping[str, float] | None = None,
+    windows: bool = False,
+    every: float | None = None,
+    pretrained: bool | str = False,
+    batch_size: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Iterator[Detections]:
+    """Yield what is found in each picture file, folders walked to their ends, in constant memory.
+
+    Args:
+        network: a detector's run or file; with `windows` a classifier, which slides over the pictures.
+        pictures: files and folders, or one video, whose frames then are the pictures; `every`: one frame in so many
+            seconds of it.
+        threshold: the least score that is given, one or one for each class; None takes the detector's own.
+
+    Raises:
+        InputError: a path does not exist, the network finds nothing (it is a classifier), a threshold outside [0, 1].
+    """
+    from glassnet.detection import video
+
+    set_threads(threads)
+    torch.manual_seed(seed)
+    named = [pictures] if isinstance(pictures, str | Path) else pictures
+    if isinstance(named, Sequence):
+        for path in named:
+            if not os.path.lexists(path):
+                raise InputError(f"no picture or folder at {str(path)!r}; check the path")
+        if len(named) == 1 and video.is_video(named[0]):
+            finder, how = tasks.finder(network, windows, pretrained, device), {}
+            return (frame.found for frame in video.find(finder, named[0], every=every, threshold=threshold))
+    if every is not None:
+        raise InputError(f"every is {every}, but no single video was named; it is for the frames of one")
+    finder = tasks.finder(network, windows, pretrained, device)
+    how = {} if batch_size is None or windows else {"batch_size": batch_size, "device": device}
+    answers = finder.stream(walk(named), threshold=threshold, **how)
+    return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
+
+
+Answer = TypeVar("Answer")
+
+
+def at_least_one(answers: Iterator[Answer], named: Sequence[str | Path]) -> Iterator[Answer]:
     """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
     empty = True
     for answer in answers:
@@ -226,23 +309,44 @@ def write_report(
     `explain` as for `train`, for up to a minute.
     """
     set_threads(threads)
-    return render_report(
-        run if isinstance(run, Run) else Run(run), device=device, seed=seed, explain=explain, seconds=60.0
-    )
+    found = run if isinstance(run, Run) else tasks.open_run(run)
+    return tasks.write_report(found, device=device, seed=seed, explain=explain, seconds=60.0)
 
 
 def check_data(
     data: str | Path, *, output: str | Path | None = None, group_by: str | None = None, seed: int = 0
 ) -> Index:
-    """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given."""
+    """Read every picture of `data` once; return the index with all problems, written as CSV to `output` if given.
+
+    Annotated data (see `annotation_format`) give a `BoxIndex`, whose problems are also those of boxes.
+    """
     if output is not None:
         check_writable(Path(output))
-    found = scan(data, group_by=group_by, seed=seed)
+    look = scan if annotation_format(data) is None else scan_boxes
+    found = look(data, group_by=group_by, seed=seed)
     small = Preprocess(height=CHECK_SIZE, width=CHECK_SIZE, crop=1.0, channels=found.channels, decode="dct")
     checked = load_pictures(found, small, cache=False).index
     if output is not None:
         write_problems_csv(Path(output), checked.problems)
     return checked
+
+
+def convert_data(
+    data: str | Path,
+    output: str | Path,
+    to: str,
+    *,
+    copy: bool = True,
+    format: str | None = None,
+    seed: int = 0,
+) -> tuple[BoxIndex, Conversion]:
+    """Write annotated `data` as "voc", "coco", "yolo" or "csv" into the new or empty folder `output`.
+
+    copy: the pictures too, else symbolic links to them. format: what `data` are, where it is not to be found out. seed:
+    of the split, where the data have none. Return what was read, its problems included, and what was written.
+    """
+    found = scan_boxes(data, seed=seed, format=format)
+    return found, write_annotations(found, output, to, copy_pictures=copy)
 
 
 def data_sets() -> list[builtin.Description]:
@@ -312,7 +416,7 @@ def class_names(path: str | Path) -> list[str]:
 
 def export_weights(network: str | Path, output: str | Path, layout: str, *, pretrained: bool | str = False) -> Path:
     """Write the weights of `network` (as for `load`) to `output` under the names of `layout`; return the path."""
-    export_network(load(network, pretrained=pretrained), output, layout)
+    export_network(load_network(network, pretrained=pretrained), output, layout)
     return Path(output)
 
 

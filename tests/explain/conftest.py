@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from glassnet.data.index import Index
 from glassnet.data.pictures import Pictures
 from glassnet.models import Network
-from glassnet.models.network import new_card
+from glassnet.models.base import new_card
 from glassnet.preprocess import Preprocess
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from glassnet import card as network_file
 from glassnet.errors import InputError, NetworkFileError, StorageError, UnknownName
-from glassnet.models.network import FILE_IN_RUN, Network, load_network
+from glassnet.models.base import FILE_IN_RUN
+from glassnet.models.network import Network, load_network
 from glassnet.preprocess import Preprocess
 
 ANIMALS = ("cat", "dog", "emu")

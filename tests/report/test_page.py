@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from glassnet.data.problems import Problem
-from glassnet.report import page
+from glassnet.report import page, parts
 from glassnet.report.content import Example, Maps, ReportData
 from glassnet.report.thumbnails import Thumbnail
 
@@ -193,7 +193,7 @@ def test_extremes_render(report_data: Make) -> None:
 def test_many_problems_are_counted_and_shortened(report_data: Make) -> None:
     problems = [Problem(f"a/{number}.jpg", "duplicate", "a copy of a/x.jpg", "train") for number in range(700)]
     html = page.render(dataclasses.replace(report_data(), problems=problems))
-    assert html.count("a copy of a/x.jpg") == page.LISTED_PROBLEMS
+    assert html.count("a copy of a/x.jpg") == parts.LISTED_PROBLEMS
     assert "and 200 more in problems.csv" in html
 
 
@@ -202,14 +202,14 @@ def test_many_problems_are_counted_and_shortened(report_data: Make) -> None:
     [(832, "832"), (61_706, "61.7 k"), (1.814e9, "1.81 G"), (999.6e3, "1 M"), (12e15, "12,000 T"), (0, "0")],
 )
 def test_compact(number: float, text: str) -> None:
-    assert page.compact(number) == text
+    assert parts.compact(number) == text
 
 
 @pytest.mark.parametrize(
     "seconds, text", [(4.23, "4.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (59.99, "1 min 0 s")]
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert page.duration(seconds) == text
+    assert parts.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -217,12 +217,12 @@ def test_duration(seconds: float, text: str) -> None:
     [(None, "–"), (True, "yes"), (0.1, "0.100"), (5e-4, "0.0005"), (8.0, "8"), ([0.5, 1], "0.500, 1"), ("sgd", "sgd")],
 )
 def test_value(item: object, text: str) -> None:
-    assert page.value(item) == text
+    assert parts.value(item) == text
 
 
 def test_a_setting_is_not_rounded_to_another_one() -> None:
     items = (0.9995, 0.0125, 0.1, 8.0, True, None, [0.5, 1.0])
-    assert [page.setting(item) for item in items] == ["0.9995", "0.0125", "0.1", "8", "yes", "–", "0.500, 1"]
+    assert [parts.setting(item) for item in items] == ["0.9995", "0.0125", "0.1", "8", "yes", "–", "0.500, 1"]
 
 
 def test_what_answers_hung_on_stands_beside_the_pictures(report_data: Make) -> None:

@@ -17,7 +17,7 @@ from glassnet.models.network import Network
 from glassnet.nn.device import describe_machine
 from glassnet.preprocess import Preprocess
 from glassnet.report.report import judged_items, judged_note, reproduce, write_report
-from glassnet.training.prepare import Settings, split_key
+from glassnet.training.prepared import Settings, split_key
 from glassnet.training.recipes import Recipe, recipe
 from glassnet.training.run import Run, create_run
 

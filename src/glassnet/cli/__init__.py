@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from glassnet.cli import finding, seeing
 from glassnet.cli.groups import data_app, weights_app
 from glassnet.cli.options import (
     BatchSize,
@@ -29,7 +30,6 @@ from glassnet.cli.options import (
     assignments,
     picture_size,
 )
-from glassnet.cli.seeing import register
 from glassnet.errors import GlassnetError, InputError
 
 app = typer.Typer(
@@ -71,9 +71,11 @@ def root(
 @app.command(epilog="Example: [bold]glassnet train photos/ --minutes 10[/bold]")
 def train(
     data: Data,
+    task: Annotated[str, typer.Option(help="classify, detect, or auto: detect where the data have boxes.")] = "auto",
     network: Annotated[
         str | None, typer.Option(help="A name (`glassnet networks`) or a .toml file; default: chosen.")
     ] = None,
+    backbone: Annotated[str | None, typer.Option(help="The classifier that a detector stands on.")] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A name (`glassnet recipes`) or a .toml file; default: chosen.")
     ] = None,
@@ -107,7 +109,9 @@ def train(
 
     run = verbs.train(
         data,
+        task=task,
         network=network,
+        backbone=backbone,
         recipe=recipe,
         output=output,
         pretrained=weights or pretrained,
@@ -384,7 +388,8 @@ def find_lr(
     show.learning_rate(found, output, json=json)
 
 
-register(app)
+seeing.register(app)
+finding.register(app)
 
 
 def fail(message: str, code: int) -> NoReturn:

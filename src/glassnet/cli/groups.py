@@ -34,6 +34,24 @@ def data_check(
         raise typer.Exit(1)
 
 
+@data_app.command("convert", epilog="Example: [bold]glassnet data convert cells/ --to yolo -o cells-yolo[/bold]")
+def data_convert(
+    data: Annotated[str, typer.Argument(help="Annotated pictures: Pascal VOC, COCO, YOLO or CSV.", show_default=False)],
+    to: Annotated[str, typer.Option(help="voc, coco, yolo or csv.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write: new, or empty.")],
+    copy: Annotated[bool, typer.Option("--copy/--link", help="Copy the pictures, or make links to them.")] = True,
+    format: Annotated[
+        str | None, typer.Option("--format", help="What the data are; default: found out.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Write boxes in another format, pictures and splits included. What is wrong with the data is left out and told."""
+    from glassnet import show, verbs
+
+    show.converted(*verbs.convert_data(data, output, to, copy=copy, format=format, seed=seed), json=json)
+
+
 @data_app.command("list", epilog="Example: [bold]glassnet data list --json[/bold]")
 def data_list(json: Json = False) -> None:
     """List the built-in data sets: what they hold, their licence, whether they are on this machine."""

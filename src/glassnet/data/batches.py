@@ -22,7 +22,7 @@ from glassnet.errors import InputError
 
 Numbers = npt.NDArray[np.int64]
 
-_ORDER, _STEP = 0, 1  # what a generator is for: the order of an epoch, or the augmentation of one step
+ORDER, STEP = 0, 1  # what a generator is for: the order of an epoch, or the augmentation of one step
 PREFETCH = 2  # batches prepared ahead: their memory is bounded
 # Below this many bytes a batch that is not resized is assembled faster than it is handed over between threads.
 PREFETCH_FROM = 2 << 20
@@ -111,7 +111,7 @@ class Batches:
     def _order(self, epoch: int) -> Numbers:
         """Return this process's items of the epoch, in order: (share,)."""
         items = self.items
-        generator = _generator(self.seed, _ORDER, epoch, 0)
+        generator = generator_of(self.seed, ORDER, epoch, 0)
         if self.weights is not None:
             items = generator.choice(items, size=len(items), p=self.weights)
         elif self.shuffle:
@@ -126,7 +126,7 @@ class Batches:
         if self.augment is None:
             return images, Targets(labels=labels), numbers
         # Every process draws differently, or two would erase the same rectangles.
-        generator = _generator(self.seed, _STEP, epoch, step, self.rank)
+        generator = generator_of(self.seed, STEP, epoch, step, self.rank)
         preprocess = self.pictures.preprocess
         images, targets = self.augment.apply(images, labels, generator, size=(preprocess.height, preprocess.width))
         return images, targets, numbers
@@ -151,7 +151,7 @@ def evaluation_batches(
     yield from Batches(pictures, items, batch_size, shuffle=False, drop_last=False, prefetch=prefetch).epoch(0)
 
 
-def _generator(*numbers: int) -> np.random.Generator:
+def generator_of(*numbers: int) -> np.random.Generator:
     """Return a generator that is a function of `numbers`; SeedSequence keeps nearby numbers independent."""
     return np.random.default_rng(np.random.SeedSequence(numbers))
 

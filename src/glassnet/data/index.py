@@ -144,12 +144,12 @@ def scan(
     Raises `InputError` for a wrong argument, `DataError` where the data as a whole cannot be used.
     """
     fractions = check_fractions(split)
-    _check_positive(seed=seed + 1, workers=1 if workers is None else workers, limit_pixels=limit_pixels)
+    check_positive(seed=seed + 1, workers=1 if workers is None else workers, limit_pixels=limit_pixels)
     listing = recognise(data, group_by=group_by, progress=progress)
     if evaluate_only:
         listing = _to_judge(listing)
-    probes, note = _probe(listing, workers, limit_pixels, progress, cache)
-    found = _judge_items(listing, probes)
+    probes, note = probe(listing, workers, limit_pixels, progress, cache)
+    found = judge_items(listing, probes)
     index = _assemble(listing, probes, found)
     index.notes += [note] if note else []
     _check_usable(index, listing, strict=strict, evaluate_only=evaluate_only)
@@ -165,7 +165,7 @@ def scan(
     return index
 
 
-def _check_positive(**values: int) -> None:
+def check_positive(**values: int) -> None:
     """Raise `InputError` for a value below 1 (`seed` comes plus one: 0 is a seed)."""
     for name, value in values.items():
         if value < 1:
@@ -182,7 +182,7 @@ def _to_judge(listing: Listing) -> Listing:
     return kept
 
 
-def _probe(
+def probe(
     listing: Listing, workers: int | None, limit_pixels: int, progress: Progress | None, cache: bool
 ) -> tuple[Probes, str]:
     """Return what the items' headers tell, and a note where the cache could not be used."""
@@ -217,7 +217,7 @@ def _probe_arrays(listing: Listing) -> Probes:
     return probes
 
 
-def _judge_items(listing: Listing, probes: Probes) -> dict[int, Problem]:
+def judge_items(listing: Listing, probes: Probes) -> dict[int, Problem]:
     """Return one problem for each item that has any; those that quarantine before those that only warn."""
     found = {
         item: Problem(listing.where(item), kind, reason, listing.split_of(item))

@@ -28,6 +28,8 @@ QUARANTINING_KINDS = {
     "leak": "a training item that is an exact copy of a validation or test item",
     "conflicting_label": "exact copies carry different classes, so at least one is wrong",
     "symlink_loop": "a link leads back to a folder that is already listed",
+    "malformed": "its annotation file cannot be read, so nobody knows what is in it",
+    "no_annotation": "no annotation names it, and its format has another way to say that nothing is in it",
 }
 WARNING_KINDS = {
     "wrong_extension": "its name promises another format than it has",
@@ -36,6 +38,21 @@ WARNING_KINDS = {
     "small_class": "a class with very few pictures",
     "bad_name": "its name is not UTF-8 or holds control characters",
     "hidden": "its name starts with a dot, so it is left alone",
+}
+# Of boxes: the picture stays, what is said of the box happens to the box.
+LEFT_OUT_BOXES = {
+    "box_outside": "a box lies wholly outside its picture; the box is left out",
+    "box_empty": "a box has no area; the box is left out",
+    "bad_box": "a box is no four numbers, or its line cannot be read; the box is left out",
+    "unknown_class": "a box is of a class that the source does not name; the box is left out",
+}
+WARNING_KINDS |= LEFT_OUT_BOXES | {
+    "box_clipped": "a box reaches out of its picture; it is cut off at the edge",
+    "tiny_box": "a box of at most one pixel: a click without a drag, perhaps",
+    "repeated_box": "one class is at one place twice in one picture",
+    "listed_twice": "its source lists it more than once; it is used once, with all its boxes",
+    "wrong_size": "its annotation gives another size than the picture has; the picture's counts",
+    "similar_class": "two classes whose names differ only in case or spaces",
 }
 KINDS = QUARANTINING_KINDS | WARNING_KINDS
 QUARANTINED = frozenset(QUARANTINING_KINDS)

@@ -36,7 +36,7 @@ def recognise(data: str | Path, *, group_by: str | None = None, progress: Progre
         if Path(data).exists():
             listing.notes.append(f"{data!r} is the built-in data set; write ./{data} for the folder of that name")
         return listing
-    path = _existing(data)
+    path = existing(data)
     try:
         listing = _list_folder(path, group_by) if path.is_dir() else _list_file(path, group_by)
     except PermissionError as error:
@@ -46,7 +46,7 @@ def recognise(data: str | Path, *, group_by: str | None = None, progress: Progre
     return listing
 
 
-def _existing(data: str | Path) -> Path:
+def existing(data: str | Path) -> Path:
     """Return `data` as the path of something that exists, or say what is near to it."""
     if not isinstance(data, str | os.PathLike):
         raise InputError(f"data is a {type(data).__name__}, expected a path or a built-in's name")

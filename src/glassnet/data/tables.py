@@ -24,7 +24,7 @@ def list_table(path: Path, group_by: str | None) -> Listing:
     Raises `DataError` for a table that cannot be read, lacks a column, or has a split value of another name, and
     `UnknownName` where there is no column `group_by`.
     """
-    columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    columns = _read_parquet(path) if path.suffix.lower() == ".parquet" else read_csv(path)
     for needed in ("path", "label"):
         if needed not in columns:
             raise DataError(f"{str(path)!r} has the columns {_names(columns)}; {_EXPECTED}")
@@ -35,7 +35,7 @@ def list_table(path: Path, group_by: str | None) -> Listing:
     problems = [_unusable(row, columns, labels) for row in np.flatnonzero(~usable).tolist()]
     kept = np.flatnonzero(usable).tolist()
     classes, numbers = number_classes([labels[row] for row in kept])
-    splits = _splits(path, columns["split"])[kept] if "split" in columns else None
+    splits = named_splits(path, columns["split"])[kept] if "split" in columns else None
     groups = None if group_by is None else _groups(columns[group_by])[kept]
     paths = [columns["path"][row] for row in kept]
     return Listing(path.stem, "table", path.parent, classes, numbers, paths, None, splits, groups, problems)
@@ -52,7 +52,7 @@ def _names(columns: dict[str, list[str]]) -> str:
     return ", ".join(printable(name) for name in columns) or "none"
 
 
-def _splits(path: Path, values: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+def named_splits(path: Path, values: list[str]) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
     """Return the (N,) int8 splits that a split column's words mean."""
     for row, value in enumerate(values):
         if value.strip().lower() not in SPLIT_FOLDERS:
@@ -69,7 +69,7 @@ def _groups(values: list[str]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     return groups
 
 
-def _read_csv(path: Path) -> dict[str, list[str]]:
+def read_csv(path: Path) -> dict[str, list[str]]:
     """Return the columns of a CSV file by name, split at comma, semicolon or tab as its header is.
 
     Bytes that are not UTF-8 are kept as the file system would give them, so such paths still lead to their files.

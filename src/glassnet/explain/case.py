@@ -18,6 +18,7 @@ from glassnet.explain.explanation import INPUT, Explanation, Extent, Kind, Pixel
 from glassnet.explain.inside import Inside
 from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor
+from glassnet.preprocess import Preprocess
 
 Progress = Callable[[int, int], None]
 """Told (done, total) as a long method goes on."""
@@ -79,7 +80,7 @@ class Case:
         """Prepare a case from a decoded picture (1, h, w, C) uint8, as the data sets' cache holds it."""
         inside = inside or Inside.of(network, device=device)
         images = network.preprocess.finish(intermediate)
-        pixels = shown(network, intermediate)
+        pixels = shown(network.preprocess, intermediate)
         case = cls(network=network, inside=inside, images=images, pixels=pixels, target=0, path=path, progress=progress)
         return case.about(label)
 
@@ -176,9 +177,9 @@ class Case:
         )
 
 
-def shown(network: Network, intermediate: Tensor) -> Pixels:
+def shown(preprocess: Preprocess, intermediate: Tensor) -> Pixels:
     """Return what of a decoded picture (1, h, w, C) uint8 the network sees, for people: (H, W, 3) or (H, W, 1)."""
-    height, width = network.preprocess.height, network.preprocess.width
+    height, width = preprocess.height, preprocess.width
     top, left = (intermediate.shape[1] - height) // 2, (intermediate.shape[2] - width) // 2
     pixels = intermediate[0, top : top + height, left : left + width].numpy()
     return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1])

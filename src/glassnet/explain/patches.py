@@ -202,7 +202,7 @@ class _Cutter:
             pixels = [self._intermediate(int(self.answers.items[place])) for place in part]
             projections = self._project(pixels, part)
             for place, intermediate, projection in zip(part, pixels, projections, strict=True):
-                yield self._patch(place, shown(self.network, intermediate), projection)
+                yield self._patch(place, shown(self.network.preprocess, intermediate), projection)
 
     def _intermediate(self, item: int) -> Tensor:
         return torch.from_numpy(np.array(self.pictures.pool[item : item + 1]))  # (1, h, w, C) uint8

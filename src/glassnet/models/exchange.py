@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from glassnet.errors import InputError
+from glassnet.models.base import check_classes, new_card
 from glassnet.models.foreign import Layout, read_tensors, write_tensors
 from glassnet.models.layouts import layout as find_layout
 from glassnet.models.layouts import layouts
-from glassnet.models.network import Network, check_classes, new_card
+from glassnet.models.network import Network
 from glassnet.models.pretrained import imagenet_classes
 from glassnet.models.registry import create, with_channels
 from glassnet.nn.shapes import shapes_only

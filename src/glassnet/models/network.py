@@ -16,6 +16,7 @@ from torch import Tensor
 from glassnet import card as network_file
 from glassnet.card import Card, load_tensors
 from glassnet.errors import InputError, NetworkFileError, UnknownName
+from glassnet.models.base import BaseNetwork, check_classes, file_in, new_card
 from glassnet.models.described import ARCHITECTURE, fit_to, is_description
 from glassnet.models.prediction import Picture, Prediction, Predictor, Reader, as_pictures, with_flip
 from glassnet.models.pretrained import (
@@ -26,7 +27,7 @@ from glassnet.models.pretrained import (
     trained_preprocess,
 )
 from glassnet.models.registry import Classifier, create, default_preprocess, entry, names, resolve
-from glassnet.nn.device import pick_device, reuse_memory, versions
+from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.shapes import shapes_only
 from glassnet.nn.trace import Trace, trace
@@ -34,21 +35,14 @@ from glassnet.preprocess import Preprocess
 
 __all__ = ["Network", "Prediction", "Predictor", "load_network"]
 
-FILE_IN_RUN = "network.safetensors"
-"""The best network's file in a run folder."""
 
+class Network(BaseNetwork):
+    """A classifier: a network that says which of its classes a picture shows."""
 
-class Network:
-    """A classifier that knows its class names and how to look at a picture.
-
-    `module` is the torch module, `card` everything else about it as plain data, `preprocess` the card's, as an object.
-    """
+    module: Classifier
 
     def __init__(self, module: Classifier, card: Card) -> None:
-        self.module = module
-        self.card = card
-        self.preprocess = Preprocess.from_dict(card.preprocess)
-        module.input_size = (self.preprocess.channels, self.preprocess.height, self.preprocess.width)
+        super().__init__(module, card)
         self._folded: tuple[Any, Predictor] | None = None
 
     @classmethod
@@ -107,10 +101,6 @@ class Network:
         load_tensors(module, tensors, str(path))
         return network
 
-    def save(self, path: str | Path) -> None:
-        """Write the network to `path`, atomically; raise `StorageError` where that fails."""
-        network_file.save(path, self.module.state_dict(), self.card)
-
     @property
     def name(self) -> str:
         """The registry's name, or the one in its description."""
@@ -121,16 +111,6 @@ class Network:
     def title(self) -> str:
         """What people call it: the registry's title, or the name in its description."""
         return self.name if self.card.architecture == ARCHITECTURE else entry(self.card.architecture).title
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the logits."""
-        return self.card.classes
-
-    @property
-    def num_parameters(self) -> int:
-        """How many trained numbers the module has."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
 
     def trace(self) -> Trace:
         """Return the module as a graph of layers with shapes, parameters, multiply-adds and receptive fields."""
@@ -234,7 +214,7 @@ def load_network(target: str | Path, *, pretrained: bool | str = False) -> Netwo
     """
     path = Path(target)
     if path.is_dir():
-        return Network.load(_file_in(path))
+        return Network.load(file_in(path))
     if path.is_file() or path.suffix or len(path.parts) > 1:
         if is_description(path):
             raise InputError(
@@ -264,37 +244,3 @@ def _pretrained(name: str, pretrained: bool | str) -> Network:
     module = load_pretrained(name, pretrained=pretrained)
     arguments = source.layout.with_presupposed({})
     return Network(module, new_card(name, imagenet_classes(), source.preprocess, arguments, source.origin))
-
-
-def _file_in(run: Path) -> Path:
-    file = run / FILE_IN_RUN
-    if not file.is_file():
-        raise NetworkFileError(
-            f"the folder {str(run)!r} has no {FILE_IN_RUN}: it is not a run, or its training has not been validated yet"
-        )
-    return file
-
-
-def new_card(
-    name: str, classes: Sequence[str], preprocess: Preprocess, arguments: dict[str, Any], parent: str | None
-) -> Card:
-    """Return the card of the registered network `name`, with nothing measured yet; `parent` says where it is from."""
-    return Card(
-        architecture=name,
-        arguments={**arguments, "in_channels": preprocess.channels},
-        classes=tuple(classes),
-        preprocess=preprocess.to_dict(),
-        versions=versions(),
-        parent=parent,
-    )
-
-
-def check_classes(classes: Sequence[str]) -> None:
-    """Raise `InputError` unless `classes` are names, at least one and each once."""
-    if isinstance(classes, str) or not all(isinstance(name, str) and name for name in classes):
-        raise InputError(f"classes is {classes!r}; expected a sequence of names")
-    if len(set(classes)) != len(classes):
-        double = sorted({name for name in classes if list(classes).count(name) > 1})
-        raise InputError(f"classes has names more than once: {', '.join(double[:5])}; each class needs its own")
-    if not classes:
-        raise InputError("classes is empty; expected at least one name")

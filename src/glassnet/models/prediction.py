@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ Picture: TypeAlias = "str | Path | bytes | Image.Image | npt.NDArray[Any]"
 
 Predictor: TypeAlias = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) float32, as the preprocess makes them, -> logits (N, K)."""
+
+Decoded = TypeVar("Decoded")
 
 MOST_WORKERS = 8  # decoding threads; beyond this they wait for each other's memory
 
@@ -84,7 +86,7 @@ class Reader:
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
         """Yield one prediction per picture, in order; at most three batches of pictures are in memory at a time."""
         waiting: list[_Decoded] = []
-        for decoded in _ahead(self._decode, pictures, 2 * self.batch_size):
+        for decoded in decode_ahead(self._decode, pictures, 2 * self.batch_size):
             waiting.append(decoded)
             if len(waiting) == self.batch_size:
                 yield from self._predict(waiting)
@@ -145,10 +147,10 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
     return images
 
 
-def _ahead(decode: Callable[[Picture], _Decoded], pictures: Iterable[Picture], ahead: int) -> Iterator[_Decoded]:
+def decode_ahead(decode: Callable[[Picture], Decoded], pictures: Iterable[Picture], ahead: int) -> Iterator[Decoded]:
     """Decode `pictures` with threads, in order, at most `ahead` of the consumer; Pillow lets other threads run."""
     pool = ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1), thread_name_prefix="glassnet-decode")
-    pending: deque[Future[_Decoded]] = deque()
+    pending: deque[Future[Decoded]] = deque()
     try:
         for picture in pictures:
             pending.append(pool.submit(decode, picture))

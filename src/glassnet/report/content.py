@@ -36,25 +36,20 @@ class Maps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportData:
-    """Everything on the page.
+class RunFacts:
+    """What the report of any run says beside what was judged, whatever its task.
 
-    title: the run's name; created: when the network was made, ISO 8601; seconds: training time.
-    judgement: of the test split, or of validation where there is no test; `judged_note` then says so.
-    thumbnails: one for each of the judgement's top losses. counts: (K, 3) pictures per class in train, validation and
-    test. history: the lines of metrics.jsonl. reason: why this network and recipe, one line. layers: rows of the
-    trace; multiply_adds: for one picture. reproduce: shell commands, one a line. maps: what answers hung on, where the
-    report was to explain them.
+    title: the run's name; created: when the network was made, ISO 8601; seconds: training time. judged_note: what a
+    reader must know about the judged pictures, as that they are not a test split. history: the lines of metrics.jsonl.
+    reason: why this network and recipe, one line. layers: rows of the trace; multiply_adds: for one picture.
+    reproduce: shell commands, one a line.
     """
 
     title: str
     created: str
     seconds: float | None
-    judgement: Judgement
     judged_note: str
-    thumbnails: Sequence[Thumbnail]
     data_name: str
-    counts: Sequence[Sequence[int]]
     notes: Sequence[str]
     problems: Sequence[Problem]
     history: Sequence[Mapping[str, Any]]
@@ -66,9 +61,28 @@ class ReportData:
     multiply_adds: int
     recipe: Mapping[str, Any]
     preprocess: Mapping[str, Any]
-    thresholds: Mapping[str, float]
     machine: Mapping[str, Any]
     reproduce: str
+
+    def series(self, name: str) -> list[tuple[float, float]]:
+        """(epoch, value) of the lines of the history that have a number called `name`."""
+        rows = [(row.get("epoch"), row.get(name)) for row in self.history]
+        return [(float(x), float(y)) for x, y in rows if isinstance(x, int | float) and isinstance(y, int | float)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData(RunFacts):
+    """Everything on the page.
+
+    judgement: of the test split, or of validation where there is no test; `judged_note` then says so.
+    thumbnails: one for each of the judgement's top losses. counts: (K, 3) pictures per class in train, validation and
+    test. maps: what answers hung on, where the report was to explain them.
+    """
+
+    judgement: Judgement
+    thumbnails: Sequence[Thumbnail]
+    counts: Sequence[Sequence[int]]
+    thresholds: Mapping[str, float]
     maps: Maps = field(default_factory=Maps)
 
     @property
@@ -76,8 +90,3 @@ class ReportData:
         """How many pictures there are in train, validation and test."""
         train, validation, test = (sum(column) for column in zip(*self.counts, strict=True))
         return train, validation, test
-
-    def series(self, name: str) -> list[tuple[float, float]]:
-        """(epoch, value) of the lines of the history that have a number called `name`."""
-        rows = [(row.get("epoch"), row.get(name)) for row in self.history]
-        return [(float(x), float(y)) for x, y in rows if isinstance(x, int | float) and isinstance(y, int | float)]

@@ -18,8 +18,7 @@ from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
 from glassnet.report.content import Maps, ReportData
 from glassnet.report.thumbnails import centre, thumbnail
-from glassnet.training.prepare import split_key
-from glassnet.training.recipes import named_recipes
+from glassnet.training.prepared import split_key
 from glassnet.training.run import Run
 
 NOTES = {
@@ -56,13 +55,8 @@ def write_report(
     network = run.network
     pictures = pictures or run_pictures(run)
     judgement = judge_run(run, pictures, device=device, batch_size=batch_size, seed=seed, predictor=predictor)
-    network_trace = network.trace()
-    settings, decided = run.facts["settings"], run.facts["decided"]
-    history = run.metrics()
     data = ReportData(
-        title=run.path.resolve().name,
-        created=run.facts["created"],
-        seconds=run.facts.get("seconds") or (history[-1].get("seconds") if history else None),
+        **run_facts(run),
         judgement=judgement,
         judged_note=judged_note(judgement.split, run.recipe.tta),
         thumbnails=[
@@ -73,22 +67,33 @@ def write_report(
         counts=pictures.index.counts().tolist(),
         notes=pictures.index.notes,
         problems=pictures.index.problems,
-        history=history,
-        network_title=network.title,
-        reason=decided["reason"],
-        input_shape=network_trace.input_shape,
-        layers=network_trace.table(),
-        parameters=network_trace.parameters,
-        multiply_adds=network_trace.multiply_adds,
-        recipe=vars(run.recipe),
-        preprocess=network.card.preprocess,
         thresholds=network.card.thresholds,
-        machine=run.facts["machine"],
-        reproduce=reproduce(run, settings, decided),
         maps=maps_of(run, pictures, judgement, device=device, seconds=seconds, quiet=quiet) if explain else Maps(),
     )
     write_text(run.report, render(data))
     return run.report
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return those fields of a report that any run has, whatever its task (see `content.RunFacts`)."""
+    network, history, decided = run.network, run.metrics(), run.facts["decided"]
+    network_trace = network.trace()
+    return {
+        "title": run.path.resolve().name,
+        "created": run.facts["created"],
+        "seconds": run.facts.get("seconds") or (history[-1].get("seconds") if history else None),
+        "history": history,
+        "network_title": network.title,
+        "reason": decided["reason"],
+        "input_shape": network_trace.input_shape,
+        "layers": network_trace.table(),
+        "parameters": network_trace.parameters,
+        "multiply_adds": network_trace.multiply_adds,
+        "recipe": vars(run.recipe),
+        "preprocess": network.card.preprocess,
+        "machine": run.facts["machine"],
+        "reproduce": reproduce(run, run.facts["settings"], decided),
+    }
 
 
 def maps_of(run: Run, pictures: Pictures, judgement: Judgement, *, device: str, seconds: float, quiet: bool) -> Maps:
@@ -159,7 +164,9 @@ def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> st
     from_file = decided["network"] == ARCHITECTURE  # whose one argument is the whole description
     network = settings["network"] if from_file else decided["network"]
     words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", network]
-    for name, value in decided["arguments"].items() if not settings["start_from"] and not from_file else ():
+    arguments = dict(decided["arguments"])
+    words += ["--backbone", arguments.pop("backbone")] if "backbone" in arguments and not settings["start_from"] else []
+    for name, value in arguments.items() if not settings["start_from"] and not from_file else ():
         words += ["--arg", f"{name}={_toml(value)}"]
     if decided["pretrained"] and not settings["start_from"]:
         source = decided["pretrained"]  # True for the best one, or its name
@@ -175,7 +182,7 @@ def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> st
 
 def _recipe_words(run: Run) -> list[str]:
     """The recipe by name and what differs from it; by its file where it has no name of ours."""
-    named = named_recipes().get(run.recipe.name)
+    named = run.named_recipes().get(run.recipe.name)
     if named is None:
         return ["--recipe", str(run.path / "recipe.toml")]
     words = ["--recipe", run.recipe.name]

@@ -23,7 +23,8 @@ from glassnet.training.guard import memory_advice
 from glassnet.training.loop import choose_what_trains, gradient, take_step
 from glassnet.training.optimisers import set_learning_rates
 from glassnet.training.plan import reseed
-from glassnet.training.prepare import Settings, prepare
+from glassnet.training.prepare import prepare
+from glassnet.training.prepared import Settings
 from glassnet.training.progress import Display
 from glassnet.training.setup import endless, make_job, make_learner, make_plan
 from glassnet.training.train import absolute

@@ -8,12 +8,9 @@ from torch import Tensor
 
 from glassnet import card as network_file
 from glassnet.card import Card
-from glassnet.evaluation.calibration import fit_temperature, softmax
-from glassnet.evaluation.curves import best_f1_thresholds
-from glassnet.evaluation.judge import scores
-from glassnet.models.network import Network
+from glassnet.models.base import BaseNetwork
 from glassnet.training.checkpoint import Learner
-from glassnet.training.prepare import Prepared
+from glassnet.training.prepared import Prepared
 from glassnet.training.run import Run
 
 
@@ -21,11 +18,10 @@ def describe(prepared: Prepared, learner: Learner) -> Card:
     """Write on the network's card how it was made."""
     card, index, now = prepared.network.card, prepared.index, learner.counters
     card.recipe = asdict(prepared.recipe)
-    counts = index.counts().sum(axis=0).tolist()
     card.data = {
         "name": index.name,
         "fingerprint": index.fingerprint,
-        "counts": dict(zip(("train", "validation", "test"), counts, strict=True)),
+        "counts": prepared.counts(),
     }
     card.metrics = {"step": now.best_step if now.best_score is not None else now.step}
     if now.best_score is not None:
@@ -47,7 +43,7 @@ def keep(run: Run, prepared: Prepared, learner: Learner) -> None:
         learner.kept = learner.counters.best_step
 
 
-def finish(run: Run, prepared: Prepared, learner: Learner, device: str) -> Network:
+def finish(run: Run, prepared: Prepared, learner: Learner, device: str) -> BaseNetwork:
     """Write the last weights and the chosen network, calibrated, and return that network.
 
     Calibration looks at the validation pictures only.
@@ -55,25 +51,8 @@ def finish(run: Run, prepared: Prepared, learner: Learner, device: str) -> Netwo
     weights = {name: tensor.detach().cpu().clone() for name, tensor in chosen(prepared, learner).items()}
     card = describe(prepared, learner)
     network_file.save(run.path / "last.safetensors", learner.judged.state_dict(), card)
-    network = Network(prepared.network.module.cpu().eval(), card)
+    network = type(prepared.network)(prepared.network.module.cpu().eval(), card)
     network.module.load_state_dict(weights)
-    calibrate(network, prepared, learner, device)
+    prepared.calibrate(network, learner, device)
     network.save(run.network_path)
     return network
-
-
-def calibrate(network: Network, prepared: Prepared, learner: Learner, device: str) -> None:
-    """Fit the card's temperature, and a threshold for each class, to the validation pictures, where there are some.
-
-    Thresholds are for probabilities at that temperature, each the one with the best F1 of its class against the rest.
-    What the network said when it was validated is enough, unless it is to be judged with mirrored pictures too.
-    """
-    if not learner.answers:
-        return
-    logits, labels = learner.answers["logits"].numpy(), learner.answers["labels"].numpy()
-    if prepared.recipe.tta:
-        said = scores(network, prepared.pictures, prepared.index.select("validation"), device=device, tta=True)
-        logits, labels = said.logits, said.labels
-    network.card.temperature = fit_temperature(logits, labels)
-    probabilities = softmax(logits, network.card.temperature)
-    network.card.thresholds = best_f1_thresholds(probabilities, labels, network.classes)

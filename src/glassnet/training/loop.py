@@ -69,7 +69,7 @@ def fit(learner: Learner, job: Job, saver: Saver, display: Display) -> None:
                     reseed(workers.device, plan.seed, now.step, workers.rank)
                     learner.sums += gradient(model, batch, learner, job)
                     take_step(learner, recipe)
-                    now.step, now.seen = now.step + 1, now.seen + len(batch.labels)
+                    now.step, now.seen = now.step + 1, now.seen + len(batch)
                     learner.tick()
 
                     if now.step == 1 or display.due():

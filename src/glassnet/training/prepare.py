@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,78 +18,14 @@ from glassnet.models.pretrained import trained_preprocess as pretrained_preproce
 from glassnet.nn.shapes import shapes_only
 from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
-from glassnet.training.recipes import Recipe, recipe
+from glassnet.training.classification import PreparedClassification
+from glassnet.training.prepared import Kind, Settings, split_key
+from glassnet.training.recipes import AnyRecipe, Recipe, recipe
 
 SAMPLE = 2048  # training pictures, evenly spaced, that a network with computed layers is shown
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the user asked for, checked; plain data, so that a run can store it. None means: choose for me."""
-
-    data: str
-    network: str | None = None
-    recipe: str | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
-    arguments: dict[str, Any] = field(default_factory=dict)
-    pretrained: bool | str = False
-    start_from: str | None = None
-    minutes: float | None = None
-    device: str = "auto"
-    threads: int | None = None
-    seed: int = 0
-    strict: bool = False
-    group_by: str | None = None
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` for what cannot be."""
-        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise InputError(f"minutes is {self.minutes!r}; expected a number above 0")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is {self.seed!r}; expected a whole number from 0 to 2^63 - 1")
-        if self.pretrained and self.start_from:
-            raise InputError("both pretrained and start_from are given; a training starts from one of them")
-        if self.start_from and self.network:
-            raise InputError(
-                f"network {self.network!r} and start_from are both given; the file says what network it is"
-            )
-        if self.start_from and self.arguments:
-            raise InputError("arguments are for a new network; the one in start_from keeps its own")
-
-
-@dataclass
-class Prepared:
-    """What a training starts with. `pictures` has the quarantined items removed; `choice` holds the full recipe."""
-
-    pictures: Pictures
-    network: Network
-    choice: Choice
-    parent: str | None = None
-
-    @property
-    def index(self) -> Index:
-        """The index of the usable items."""
-        return self.pictures.index
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that is followed."""
-        return self.choice.recipe
-
-    def decided(self) -> dict[str, Any]:
-        """Return what was chosen as plain data; `prepare_again` starts from it."""
-        return {
-            "network": self.choice.network,
-            "arguments": self.choice.arguments,
-            "pretrained": self.choice.pretrained,
-            "reason": self.choice.reason,
-            "preprocess": self.network.preprocess.to_dict(),
-            "fingerprint": self.index.fingerprint,
-            "splits": split_key(self.index),
-        }
-
-
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings) -> PreparedClassification:
     """Scan the data, choose what was left open, decode the pictures, build the network.
 
     Raises what the scan, the registry and the recipe raise; `DataError` where there is nothing to train on.
@@ -116,7 +50,7 @@ def prepare(settings: Settings) -> Prepared:
         preprocess = with_statistics(preprocess, pictures.pool, pictures.index.select("train"))
         pictures = replace(pictures, preprocess=preprocess)
     network = build(choice, pictures, settings, source)
-    return Prepared(pictures, network, choice, settings.start_from)
+    return PreparedClassification(pictures, network, choice, settings.start_from)
 
 
 def check_choices(settings: Settings) -> None:
@@ -129,14 +63,14 @@ def check_choices(settings: Settings) -> None:
             registry.create(name, classes=registry.entry(name).classes, in_channels=preprocess.channels, **arguments)
 
 
-def overridden(chosen: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+def overridden(chosen: AnyRecipe, overrides: Mapping[str, Any]) -> AnyRecipe:
     """Return `chosen` with `overrides`; epochs that are asked for count in place of a recipe's fixed steps."""
     if "epochs" in overrides and chosen.steps and "steps" not in overrides:
         chosen = chosen.replace(epochs=overrides["epochs"], steps=0)
     return chosen.replace(**overrides)
 
 
-def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe) -> Prepared:
+def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe) -> PreparedClassification:
     """Return what `prepare` returned when a run began. Raises `DataError` where the data have changed since."""
     index = scan(settings.data, seed=settings.seed, group_by=settings.group_by)
     preprocess = Preprocess.from_dict(decided["preprocess"])
@@ -150,7 +84,7 @@ def prepare_again(settings: Settings, decided: dict[str, Any], followed: Recipe)
     names = ("network", "arguments", "pretrained", "reason")
     choice = Choice(recipe=followed, **{name: decided[name] for name in names})
     source = load_network(settings.start_from) if settings.start_from else None
-    return Prepared(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
+    return PreparedClassification(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
 
 
 def trained_preprocess(index: Index, choice: Choice, source: Network | None) -> Preprocess | None:
@@ -201,6 +135,4 @@ def check_trainable(index: Index) -> None:
         )
 
 
-def split_key(index: Index) -> str:
-    """Return a hash of which item is in which split."""
-    return hashlib.sha256(index.splits.tobytes()).hexdigest()[:16]
+CLASSIFICATION = Kind(name="classification", prepare=prepare, prepare_again=prepare_again)

@@ -20,11 +20,10 @@ from glassnet.errors import InputError
 from glassnet.evaluation.calibration import cross_entropy
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.training.checkpoint import Learner
+from glassnet.training.classification import PreparedClassification
 from glassnet.training.features import Predictor, features, weights_key
 from glassnet.training.loop import Job
-from glassnet.training.prepare import Prepared
 from glassnet.training.progress import Display
-from glassnet.training.setup import make_task
 from glassnet.training.task import Classification
 
 ROWS = 32_768  # rows of features that one product takes, so that memory stays small for large data
@@ -32,7 +31,9 @@ REGULARISATIONS = tuple(float(value) for value in np.logspace(0, -5, 11))  # str
 PATIENCE = 2  # weaker regularisations tried after the best one
 
 
-def probe_first(learner: Learner, prepared: Prepared, job: Job, display: Display, predictor: Predictor | None) -> None:
+def probe_first(
+    learner: Learner, prepared: PreparedClassification, job: Job, display: Display, predictor: Predictor | None
+) -> None:
     """Fit the head of the learner's network to the frozen body's features, and count that as its first validation.
 
     predictor: computes the features in place of the body. Raises `InputError` for a network without a linear head.
@@ -40,7 +41,7 @@ def probe_first(learner: Learner, prepared: Prepared, job: Job, display: Display
     head = getattr(learner.module, "head", None)
     if not isinstance(head, nn.Linear):
         raise InputError("probe needs a network with a body and a linear head")
-    task = make_task(prepared)
+    task = prepared.task()
     index, labels = prepared.index, prepared.pictures.labels
     train, validation = index.select("train"), index.select("validation")
     items = np.concatenate([train, validation])

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 import tomli_w
 
@@ -53,6 +53,9 @@ class Recipe:
 
     Raises `InputError` naming the field, its value and what is allowed. "Step" is one step of the optimiser.
     """
+
+    ranges: ClassVar[dict[str, tuple[float, float]]] = _RANGES
+    choices: ClassVar[dict[str, tuple[str, ...]]] = _CHOICES
 
     name: str = "custom"
     network: str = ""  # the network it was tuned with, taken where the user names none; empty leaves that to the data
@@ -108,7 +111,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check every field; integers given for floats become floats."""
         for field in fields(self):
-            value = _checked(field.name, getattr(self, field.name), type(field.default))
+            value = self._checked(field.name, getattr(self, field.name), type(field.default))
             object.__setattr__(self, field.name, value)
         if self.epochs == 0 and self.steps == 0 and not self.probe:
             raise InputError("epochs is 0, steps is 0 and probe is off: nothing would be trained; set one of them")
@@ -117,12 +120,30 @@ class Recipe:
                 f"accumulate={self.accumulate} parts of a batch of {self.batch_size}: at most one a picture"
             )
 
+    def _checked(self, name: str, value: Any, kind: Any) -> Any:
+        """Return `value` as `kind`, or raise `InputError` saying what field `name` takes."""
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) is not kind:
+            expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
+            raise InputError(f"recipe field {name}={value!r}: expected {expected}")
+        if name in self.choices and value not in self.choices[name]:
+            raise InputError(f"recipe field {name}={value!r}: expected one of {', '.join(self.choices[name])}")
+        if kind in (int, float):
+            least, most = self.ranges.get(name, (0, math.inf))
+            if not least <= value <= most or math.isinf(value):
+                top = "" if math.isinf(most) else f" and at most {most:g}"
+                raise InputError(f"recipe field {name}={value!r}: expected at least {least:g}{top}")
+        return value
+
     def to_toml(self) -> str:
         """Return the recipe as TOML text; `from_toml` reads it back unchanged."""
         return tomli_w.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_toml(cls, text: str) -> Recipe:
+    def from_toml(cls, text: str) -> Self:
         """Read a recipe from TOML text. Raises `InputError` for broken TOML, `UnknownName` for an unknown field."""
         try:
             values = tomllib.loads(text)
@@ -130,7 +151,7 @@ class Recipe:
             raise InputError(f"a recipe's TOML cannot be read: {error}") from error
         return cls().replace(**values)
 
-    def replace(self, **overrides: Any) -> Recipe:
+    def replace(self, **overrides: Any) -> Self:
         """Return a copy with fields replaced. Raises `UnknownName` with the nearest fields, `InputError`."""
         known = [field.name for field in fields(self)]
         for name in overrides:
@@ -141,25 +162,6 @@ class Recipe:
     def save(self, path: Path) -> None:
         """Write the recipe to `path`, atomically."""
         write_text(path, self.to_toml())
-
-
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    """Return `value` as `kind`, or raise `InputError` saying what field `name` takes."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if kind is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if type(value) is not kind:
-        expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
-        raise InputError(f"recipe field {name}={value!r}: expected {expected}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise InputError(f"recipe field {name}={value!r}: expected one of {', '.join(_CHOICES[name])}")
-    if kind in (int, float):
-        least, most = _RANGES.get(name, (0, math.inf))
-        if not least <= value <= most or math.isinf(value):
-            top = "" if math.isinf(most) else f" and at most {most:g}"
-            raise InputError(f"recipe field {name}={value!r}: expected at least {least:g}{top}")
-    return value
 
 
 def quick() -> Recipe:
@@ -262,15 +264,23 @@ def recipe(name: str, **overrides: Any) -> Recipe:
     Raises `UnknownName` for an unknown recipe or field, `InputError` for a wrong value.
     """
     if name.endswith(".toml"):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(f"the recipe file {name!r} cannot be read: {reason}") from error
-        try:
-            return Recipe.from_toml(text).replace(**overrides)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+        return read_recipe(name, Recipe).replace(**overrides)
     if name not in _NAMED:
         raise UnknownName("recipe", name, _NAMED, hint=f"there are {', '.join(_NAMED)}, or a .toml file")
     return _NAMED[name]().replace(**overrides)
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def read_recipe(path: str, kind: type[AnyRecipe]) -> AnyRecipe:
+    """Return the recipe in a `.toml` file; raise `InputError` that names the file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"the recipe file {path!r} cannot be read: {reason}") from error
+    try:
+        return kind.from_toml(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

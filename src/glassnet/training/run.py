@@ -19,7 +19,7 @@ from glassnet.errors import GlassnetError, InputError, RunError, StorageError
 from glassnet.evaluation.judgement import Judgement
 from glassnet.files import FolderLock, append_line, new_folder, storage_errors, write_text
 from glassnet.models.network import Network
-from glassnet.training.recipes import Recipe
+from glassnet.training.recipes import Recipe, named_recipes
 
 FORMAT = 1
 BEGINNING = (".lock", "split.csv", "problems.csv", "recipe.toml")  # what a run killed before its run.json leaves
@@ -81,6 +81,11 @@ class Run:
         """The data source, as it was given (a path is absolute)."""
         return str(self.facts["settings"]["data"])
 
+    @property
+    def task(self) -> str:
+        """What is trained: classification, detection, localisation."""
+        return str(self.facts["settings"].get("task", "classification"))
+
     @cached_property
     def network(self) -> Network:
         """The network of this run."""
@@ -95,6 +100,10 @@ class Run:
             return Recipe.from_toml((self.path / "recipe.toml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{str(self.path)!r} has no readable recipe.toml ({error})") from error
+
+    def named_recipes(self) -> Mapping[str, Recipe]:
+        """Return the named recipes of this run's task."""
+        return named_recipes()
 
     def index(self) -> Index:
         """Return the index of the data as a new scan finds it, split as it was for this run."""
@@ -119,7 +128,7 @@ class Run:
         path = self.path / "evaluation.json"
         return Judgement.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
-    def write_evaluation(self, judgement: Judgement) -> None:
+    def write_evaluation(self, judgement: Any) -> None:
         """Keep the judgement on the test split in `evaluation.json`."""
         write_text(self.path / "evaluation.json", json.dumps(judgement.to_dict(), indent=1, allow_nan=False) + "\n")
 

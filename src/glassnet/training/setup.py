@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
-from glassnet.data.augment import Augment
-from glassnet.data.batches import Batch, Batches, evaluation_batches
+from glassnet.data.batches import Batches
 from glassnet.errors import InputError
 from glassnet.nn.device import autocast_dtype
 from glassnet.training.average import Average
@@ -21,82 +19,16 @@ from glassnet.training.distributed import Workers
 from glassnet.training.loop import DTYPES, Job, choose_what_trains, evaluating, gradient, take_step
 from glassnet.training.optimisers import build_optimisers, set_learning_rates
 from glassnet.training.plan import MEASURE_SHARE, MOST_EPOCHS, Plan, budget_steps, measure, plan_steps
-from glassnet.training.prepare import Prepared
+from glassnet.training.prepared import Prepared, evaluation_size
 from glassnet.training.recipes import Recipe
-from glassnet.training.task import Classification, balancing_weights
-
-EVALUATION_BATCH = 256  # pictures per validation batch where they are small ...
-EVALUATION_PIXELS = 256 * 32 * 32  # ... and so many pixels where they are not
-
-
-def augmentation(recipe: Recipe) -> Augment | None:
-    """Return what the recipe does to training pictures; None where that is nothing."""
-    chosen = Augment(
-        flip=recipe.flip,
-        shift=recipe.shift,
-        crop_scale=recipe.crop_scale,
-        erasing=recipe.erasing,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
-        rand_augment=recipe.rand_augment,
-    )
-    return None if chosen == Augment() else chosen
-
-
-def make_batches(prepared: Prepared, team: Workers, seed: int) -> Batches:
-    """Return this process's training batches; a batch is never larger than its share of the pictures."""
-    pictures, recipe = prepared.pictures, prepared.recipe
-    items = pictures.index.select("train")
-    weights = None
-    if recipe.balance == "sampling":
-        weights = balancing_weights(pictures.labels[items], len(prepared.index.classes))[pictures.labels[items]]
-    return Batches(
-        pictures,
-        items,
-        max(1, min(recipe.batch_size, len(items) // team.world)),
-        augment=augmentation(recipe),
-        seed=seed,
-        rank=team.rank,
-        world=team.world,
-        weights=weights,
-    )
-
-
-def make_validation(prepared: Prepared, team: Workers) -> Callable[[], Iterable[Batch]] | None:
-    """Return a function that makes this process's validation batches; None where there are no validation pictures."""
-    items = prepared.index.select("validation")
-    if len(items) < team.world:
-        return None
-    return lambda: evaluation_batches(prepared.pictures, items[team.rank :: team.world], evaluation_size(prepared))
-
-
-def evaluation_size(prepared: Prepared) -> int:
-    """Return how many pictures one evaluation batch takes: many small ones, or a few large ones."""
-    preprocess = prepared.network.preprocess
-    return max(8, min(EVALUATION_BATCH, EVALUATION_PIXELS // (preprocess.height * preprocess.width)))
-
-
-def make_task(prepared: Prepared) -> Classification:
-    """Return the classification task that the recipe describes."""
-    recipe, pictures = prepared.recipe, prepared.pictures
-    weights = None
-    if recipe.balance == "weights":
-        labels = pictures.labels[pictures.index.select("train")]
-        weights = torch.from_numpy(balancing_weights(labels, len(prepared.index.classes)))
-    return Classification(
-        label_smoothing=recipe.label_smoothing,
-        class_weights=weights,
-        score=recipe.score,
-        channels_last=recipe.channels_last,
-    )
 
 
 def make_job(prepared: Prepared, plan: Plan, team: Workers, write: Callable[[dict[str, Any]], int]) -> Job:
     """Return everything the loop is given and does not change."""
     return Job(
-        task=make_task(prepared),
-        batches=make_batches(prepared, team, plan.seed),
-        validation=make_validation(prepared, team),
+        task=prepared.task(),
+        batches=prepared.batches(team, plan.seed, plan.epoch(plan.steps)),
+        validation=prepared.validation(team),
         recipe=prepared.recipe,
         plan=plan,
         workers=team,
@@ -117,13 +49,13 @@ def make_learner(prepared: Prepared, team: Workers, precision: str) -> Learner:
     if (recipe.freeze > 0 or recipe.frozen_stages > 0 or recipe.layer_decay < 1) and stages is None:
         raise InputError("freeze, frozen_stages and layer_decay need a network with a body of stages and a head")
     if recipe.channels_last:
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
     return Learner(
         module=module,
         optimisers=build_optimisers(module, recipe),
         average=Average(module, recipe.ema) if recipe.ema > 0 else None,
         scaler=torch.amp.GradScaler(team.device.type, enabled=precision == "fp16"),
-        sums=torch.zeros(1 + len(Classification.measures), device=team.device),
+        sums=torch.zeros(1 + len(prepared.task().measures), device=team.device),
     )
 
 
@@ -135,7 +67,7 @@ def make_plan(
     stretch: so many times the recipe's own number a budget may make of it at most.
     """
     recipe = prepared.recipe
-    batches = make_batches(prepared, team, seed)
+    batches = prepared.batches(team, seed, recipe.epochs)
     steps = plan_steps(recipe, batches.steps_per_epoch)
     plan = Plan(
         steps=steps,
@@ -177,12 +109,12 @@ def rehearse(prepared: Prepared, plan: Plan, team: Workers, seconds: float) -> t
     stream.close()
     if job.validation is None:
         return took, 0.0
-    sample = np.resize(prepared.index.select("validation"), 2 * evaluation_size(prepared))
+    items = prepared.index.select("validation")
+    sample = items[: 2 * evaluation_size(prepared.network.preprocess)]
     begin = time.perf_counter()
     with evaluating(learner.module), torch.inference_mode(), job.autocast():
-        batches = evaluation_batches(prepared.pictures, sample, evaluation_size(prepared))
-        job.task.evaluate(learner.module, batches, replace(team, world=1))
-    share = len(prepared.index.select("validation")) / team.world / len(sample)
+        job.task.evaluate(learner.module, prepared.evaluation(sample), replace(team, world=1))
+    share = len(items) / team.world / len(sample)
     return took, (time.perf_counter() - begin) * share
 
 

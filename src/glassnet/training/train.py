@@ -19,6 +19,7 @@ from glassnet.data import builtin
 from glassnet.files import FolderLock, remove_leftovers
 from glassnet.nn.device import describe_machine, pick_device, reuse_memory, set_threads
 from glassnet.training.checkpoint import Learner, Saver, load_state, save_state
+from glassnet.training.classification import PreparedClassification
 from glassnet.training.distributed import Workers, workers
 from glassnet.training.events import Events
 from glassnet.training.features import Predictor
@@ -26,7 +27,8 @@ from glassnet.training.finish import finish, keep
 from glassnet.training.guard import memory_advice
 from glassnet.training.loop import Job, fit
 from glassnet.training.plan import MOST_EPOCHS, Plan
-from glassnet.training.prepare import Prepared, Settings, prepare, prepare_again
+from glassnet.training.prepare import CLASSIFICATION
+from glassnet.training.prepared import Kind, Prepared, Settings
 from glassnet.training.probe import probe_first
 from glassnet.training.progress import Display
 from glassnet.training.run import Run, check_output, claim_next, create_run, next_path
@@ -37,6 +39,7 @@ def train(
     data: str | Path,
     *,
     network: str | None = None,
+    backbone: str | None = None,
     recipe: str | None = None,
     output: str | Path | None = None,
     pretrained: bool | str = False,
@@ -53,6 +56,7 @@ def train(
     group_by: str | None = None,
     quiet: bool | None = None,
     predictor: Predictor | None = None,
+    kind: Kind = CLASSIFICATION,
 ) -> Run:
     """Train a network on `data` and return the run, whose network is the best on validation.
 
@@ -60,6 +64,7 @@ def train(
         data: anything `glassnet.data.index.scan` takes: a folder, a table, arrays, or a built-in's name.
         network: a registry name; None chooses by the data. arguments: the network's own.
         recipe: a name or a `.toml` file; None chooses. overrides: recipe fields; epochs and precision are two of them.
+        backbone: the classifier whose body a detector stands on; None chooses.
         output: the run's folder, new or empty; None makes runs/DATA-1, -2, ...
         pretrained: start from ImageNet weights: True for the best known, or the name of their source ("torchvision").
         start_from: fine-tune this network file (or run folder).
@@ -69,6 +74,7 @@ def train(
         quiet: True shows nothing; None shows a live line in a terminal and a line per validation elsewhere.
         predictor: computes the frozen features of a probe in place of the network's body: images (N, C, H, W) float32
             -> features (N, D).
+        kind: what is trained: by default a classifier.
 
     Raises:
         InputError, UnknownName, DataError: before anything is written.
@@ -80,7 +86,9 @@ def train(
     chosen |= {name: value for name, value in (("epochs", epochs), ("precision", precision)) if value is not None}
     settings = Settings(
         data=absolute(data),
+        task=kind.name,
         network=network,
+        backbone=backbone,
         recipe=recipe,
         overrides=chosen,
         arguments=dict(arguments or {}),
@@ -99,7 +107,7 @@ def train(
         path = Path(team.share(str(Path(output) if output is not None else next_path(data))))
         check_output(path)
         with team.in_turn():
-            prepared = prepare(settings)
+            prepared = kind.prepare(settings)
         display.say(prepared.choice.reason)
         with memory_advice(prepared.recipe):
             left = None if minutes is None else 60.0 * minutes - (time.perf_counter() - began)
@@ -112,7 +120,7 @@ def train(
                 facts = {"settings": asdict(settings), "decided": prepared.decided(), "machine": describe_machine()}
                 create_run(path, prepared.recipe, prepared.index, **facts, plan=asdict(plan))
             team.wait()
-            return carry_on(Run(path), prepared, plan, team, display, predictor)
+            return carry_on(kind.run(path), prepared, plan, team, display, predictor)
 
 
 def resume(
@@ -122,13 +130,14 @@ def resume(
     threads: int | None = None,
     quiet: bool | None = None,
     predictor: Predictor | None = None,
+    kind: Kind = CLASSIFICATION,
 ) -> Run:
     """Go on with the interrupted run at `path`: the same bits as if it had never stopped, on the same machine.
 
     device, threads: other ones than the run began with are possible; the bits then differ, and a line says so.
-    Raises `RunError` where there is no run, `RunLocked`, and what `train` raises.
+    kind: of the run. Raises `RunError` where there is no run, `RunLocked`, and what `train` raises.
     """
-    run = Run(path)
+    run = kind.run(path)
     settings = Settings(**run.facts["settings"])
     with (
         workers(pick_device(settings.device if device is None else device)) as team,
@@ -137,13 +146,13 @@ def resume(
         set_threads(run.facts["machine"]["threads"] if threads is None else threads)
         reuse_memory()
         with writing(run.path, team):
-            run = Run(path)  # what another process finished while we waited counts
+            run = kind.run(path)  # what another process finished while we waited counts
             if run.finished:
                 display.say(f"{run.path} is finished already")
                 return run
             warn_of_differences(run, display)
             with team.in_turn():
-                prepared = prepare_again(settings, run.facts["decided"], run.recipe)
+                prepared = kind.prepare_again(settings, run.facts["decided"], run.recipe)
             plan = replace(Plan(**run.facts["plan"]), device=str(team.device))
             return carry_on(run, prepared, plan, team, display, predictor)
 
@@ -174,7 +183,7 @@ def carry_on(
             display.close()
         if team.leads:
             saver.save()
-            run.network = finish(run, prepared, learner, plan.device)
+            finish(run, prepared, learner, plan.device)
             saving = {"times": saver.saves, "seconds": round(saver.seconds, 3)}  # of this sitting
             seconds = round(learner.counters.seconds, 3)
             run.record(finished=True, seconds=seconds, last_step=learner.counters.step, saving=saving)
@@ -193,6 +202,7 @@ def begin(
         run.cut_metrics(learner.counters.history)
     if prepared.recipe.probe and not run.state_path.exists():
         with job.workers.in_turn():
+            assert isinstance(prepared, PreparedClassification)  # other recipes have no probe
             probe_first(learner, prepared, job, display, predictor)
 
 

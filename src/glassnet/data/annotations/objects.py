@@ -70,6 +70,24 @@ class BoxIndex(Index):
             counts[:, split] += np.bincount(objects.labels, minlength=len(self.classes))
         return counts
 
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many pictures show each class in each split, (K, 3); one that shows two classes counts twice."""
+        counts = np.zeros((len(self.classes), 3), np.int64)
+        for objects, split in zip(self.objects, self.splits.tolist(), strict=True):
+            counts[np.unique(objects.labels), split] += 1
+        return counts
+
+    def background(self) -> NDArray[np.int64]:
+        """Return how many pictures of each split show nothing, (3,)."""
+        empty = np.array([not len(objects) for objects in self.objects], bool)
+        return np.bincount(self.splits[empty], minlength=3).astype(np.int64)
+
+    def box_sizes(self) -> NDArray[np.float64]:
+        """Return the square root of each box's area, pixels of its picture, (M,): the side of a square as large."""
+        boxes = np.concatenate([np.zeros((0, 4), np.float32), *(objects.boxes for objects in self.objects)])
+        sides: NDArray[np.float64] = np.prod((boxes[:, 2:] - boxes[:, :2]).astype(np.float64), axis=1) ** 0.5
+        return sides
+
     def without(self, items: Sequence[int] | NDArray[np.int64], problems: Sequence[Problem]) -> BoxIndex:
         """Return the index with `items` quarantined and `problems` appended; the items left are renumbered."""
         gone = set(np.asarray(items, dtype=np.int64).tolist())

@@ -1,0 +1,1 @@
+"""Training detectors: the task, the recipes, and what the shared loop starts with."""

@@ -1,0 +1,88 @@
+"""Recipes of detection: the choices of every recipe, those that move boxes along, and none that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from glassnet.errors import InputError, UnknownName
+from glassnet.training.recipes import Recipe, read_recipe
+
+_UNUSED = (
+    *("label_smoothing", "balance", "shift", "crop_scale", "erasing", "mixup", "cutmix", "rand_augment", "tta"),
+    "probe",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionRecipe(Recipe):
+    """Every choice of a detector's training. Fields that only classifiers have must keep their defaults."""
+
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {
+        **Recipe.ranges,
+        "flip_vertical": (0.0, 1.0),
+        "mosaic": (0.0, 1.0),
+        "mosaic_until": (0.0, 1.0),
+        "zoom": (0.0, 4.0),
+        "colour": (0.0, 2.0),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {**Recipe.choices, "score": ("map", "map50", "loss")}
+
+    score: str = "map"  # what "best" means: map, map50, or (lowest) loss
+    label_smoothing: float = 0.0
+    size: int = 416  # pixels of the input's longer side; its shape follows the pictures
+    flip_vertical: float = 0.0  # probability of a top-bottom mirror: for pictures without an up, as from microscopes
+    mosaic: float = 0.5  # probability that four pictures are put together
+    mosaic_until: float = 0.8  # share of the training after which no mosaics are made any more
+    zoom: float = 0.3  # pictures are scaled by 1 / (1 + zoom) to 1 + zoom
+    colour: float = 0.2  # brightness, contrast and saturation change by factors of up to 1 + colour
+
+    def __post_init__(self) -> None:
+        """Check every field; raise `InputError` for one that detection has no use for."""
+        super().__post_init__()
+        for name in _UNUSED:
+            if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
+                raise InputError(f"recipe field {name}={getattr(self, name)!r}: detection does not use it; {default}")
+
+
+def detect() -> DetectionRecipe:
+    """A detector from a few hundred annotated pictures in well under an hour: AdamW, mosaics, averaged weights."""
+    return DetectionRecipe(
+        name="detect",
+        epochs=60,
+        batch_size=8,
+        optimiser="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup=0.05,
+        layer_decay=0.9,
+        frozen_stages=2,  # the finest maps cost most and teach least: a third of the time for no loss on validation
+        clip=10.0,
+        ema=0.99,
+        validate_every=4.0,
+    )
+
+
+_NAMED: dict[str, Callable[[], DetectionRecipe]] = {function.__name__: function for function in (detect,)}
+
+
+def named_recipes() -> dict[str, DetectionRecipe]:
+    """Return the named recipes of detection."""
+    return {name: function() for name, function in _NAMED.items()}
+
+
+def summary(name: str) -> str:
+    """Return the one-line description of a named recipe."""
+    return (_NAMED[name].__doc__ or "").splitlines()[0]
+
+
+def detection_recipe(name: str, **overrides: Any) -> DetectionRecipe:
+    """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
+    if name.endswith(".toml"):
+        return read_recipe(name, DetectionRecipe).replace(**overrides)
+    if name not in _NAMED:
+        hint = f"recipes of detection are {', '.join(_NAMED)}, or a .toml file"
+        raise UnknownName("recipe of detection", name, _NAMED, hint=hint)
+    return _NAMED[name]().replace(**overrides)

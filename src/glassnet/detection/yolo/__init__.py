@@ -1,0 +1,1 @@
+"""YOLO: one look at the picture, a grid of answers: which object is here, how large, how surely."""

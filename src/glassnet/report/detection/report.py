@@ -1,0 +1,73 @@
+"""The one-file report of a detector's run: gather, judge on the test split, write `report.html`, `evaluation.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glassnet.data.annotations.objects import BoxIndex
+from glassnet.detection.api import judge_finder
+from glassnet.detection.judging.judgement import DetectionJudgement, PictureResult
+from glassnet.detection.training.run import DetectionRun
+from glassnet.errors import DataError
+from glassnet.models.prediction import Picture
+from glassnet.report.detection.content import DetectionReport, data_facts, write_detection_report
+from glassnet.report.detection.explanations import Explanations, explain_boxes
+from glassnet.report.detection.scenes import scenes
+from glassnet.report.report import judged_items, judged_note, run_facts
+from glassnet.training.prepared import split_key
+
+
+def write_report(
+    run: DetectionRun,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    explain: bool = True,
+    seconds: float = 20.0,
+    quiet: bool = False,
+) -> Path:
+    """Judge `run` on its test split, write `evaluation.json` and `report.html` into it, return the report's path.
+
+    Where there is no test split, validation is judged and the report says so. `explain`: also show why some boxes were
+    found, beginning none after so many `seconds`. Raises `RunError` where the run has no network yet, `DataError` where
+    its data have changed, `StorageError`.
+    """
+    detector, index = run.network, run_index(run)
+    split, items = judged_items(index)
+    judgement = judge_finder(detector, index, items, split=split, device=device, seed=seed)
+    run.write_evaluation(judgement)
+
+    def picture(result: PictureResult) -> Picture:
+        return index.source(result.item)
+
+    why = explain_boxes(detector, judgement, picture, seconds=seconds, quiet=quiet) if explain else Explanations()
+    report = DetectionReport(
+        **run_facts(run),
+        **data_facts(index, (detector.preprocess.height, detector.preprocess.width)),
+        judgement=judgement,
+        judged_note=judged_note(split, False),
+        scenes=scenes(judgement, picture),
+        explanations=why,
+    )
+    return write_detection_report(run.report, report)
+
+
+def evaluate_run(run: DetectionRun, *, split: str, device: str = "auto", seed: int = 0) -> DetectionJudgement:
+    """Judge a run's detector on a split of its own data; raise `DataError` where they have changed since."""
+    index = run_index(run)
+    return judge_finder(run.network, index, index.select(split), split=split, device=device, seed=seed)
+
+
+def run_index(run: DetectionRun) -> BoxIndex:
+    """Return the annotated pictures of a run as the training found them.
+
+    Raises `DataError` where they have changed since: then its test pictures may be ones that it was trained on.
+    """
+    settings, decided, index = run.facts["settings"], run.facts["decided"], run.index()
+    if (index.fingerprint, split_key(index)) != (decided["fingerprint"], decided["splits"]):
+        raise DataError(
+            f"the pictures or boxes of {settings['data']!r} have changed since {str(run.path)!r} was trained on them, "
+            f"so its test split is not the same; put them back, or judge on pictures it has not seen: "
+            f"glassnet evaluate {run.path} FOLDER"
+        )
+    return index

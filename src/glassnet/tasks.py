@@ -1,0 +1,102 @@
+"""Which task it is: the one place that knows all kinds of training, and what opens, judges and reports each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glassnet.card import read_card
+from glassnet.data.annotations.recognise import annotation_format
+from glassnet.data.builtin import names as builtin_names
+from glassnet.errors import InputError, UnknownName
+from glassnet.models.base import file_in
+from glassnet.models.network import Network, load_network
+from glassnet.training.prepare import CLASSIFICATION
+from glassnet.training.prepared import Kind
+from glassnet.training.run import Run
+
+if TYPE_CHECKING:
+    from glassnet.detection.detector import Detector
+
+TASKS = {"classify": "classification", "detect": "detection"}
+"""What a user calls a task, and what a card and a run call it."""
+
+
+def kind_for(data: str | Path, task: str = "auto") -> Kind:
+    """Return the kind of training that `task` names, or that the data ask for: detection where they have boxes.
+
+    Raises `UnknownName` for another task.
+    """
+    if task != "auto":
+        if task not in TASKS:
+            raise UnknownName("task", task, ["auto", *TASKS], hint=f"there are auto, {', '.join(TASKS)}")
+        return kind_of(TASKS[task])
+    if str(data) in builtin_names() or annotation_format(data) is None:
+        return CLASSIFICATION
+    return kind_of("detection")
+
+
+def kind_of(task: str) -> Kind:
+    """Return the kind of training of a run's or a card's task."""
+    if task == "detection":
+        from glassnet.detection.training.prepare import DETECTION  # a third of a second that others need not wait
+
+        return DETECTION
+    return CLASSIFICATION
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run at `path` as one of its task; raise `RunError` where there is none."""
+    return kind_of(Run(path).task).run(path)
+
+
+def task_of(target: str | Path) -> str:
+    """Return the task of what `target` names: that of a run's or a file's card; else classification."""
+    path = Path(target)
+    if path.is_dir():
+        return read_card(file_in(path)).task
+    return read_card(path).task if path.is_file() and path.suffix == ".safetensors" else "classification"
+
+
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector:
+    """Return the network of a run folder, of a file, or with `pretrained` weights of a registered name."""
+    if task_of(target) != "detection":
+        return load_network(target, pretrained=pretrained)
+    from glassnet.detection.detector import Detector
+
+    if pretrained:
+        raise InputError(f"pretrained is for a registered network; {str(target)!r} is a file with its own weights")
+    return Detector.load(target)
+
+
+def finder(target: str | Path, windows: bool, pretrained: bool | str, device: str) -> Any:
+    """Return what finds objects: the detector that `target` names, or with `windows` a classifier that slides.
+
+    Raises `InputError` for a classifier without `windows`, and for a detector with it.
+    """
+    network = load(target, pretrained=pretrained)
+    if isinstance(network, Network) != windows:
+        raise InputError(
+            f"{target} finds objects by itself; leave windows out"
+            if windows
+            else f"{target} says what a picture shows, not where; slide it over the pictures: "
+            f"glassnet detect {target} ... --windows"
+        )
+    if not windows:
+        return network
+    from glassnet.detection.windows import WindowDetector
+
+    return WindowDetector(network, device=device)
+
+
+def write_report(run: Run, **how: Any) -> Path:
+    """Judge a run on its test split and write its report; return the path."""
+    if run.task == "detection":
+        from glassnet.report.detection.report import write_report as write
+
+        from glassnet.detection.training.run import DetectionRun
+
+        return write(DetectionRun(run.path), **how)
+    from glassnet.report.report import write_report as write_classification
+
+    return write_classification(run, **how)

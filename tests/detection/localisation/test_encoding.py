@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glassnet.data.annotations.objects import Objects
-from glassnet.detection.localisation.encoding import decode, encode, pixels, shares, targets
+from glassnet.detection.localisation.encoding import decode, encode, one_object, pixels, shares
+from glassnet.detection.targets import Targets
 from glassnet.errors import InputError
-from glassnet.placement import Placement
-from glassnet.preprocess import Preprocess
 
 SIZE = (100, 200)
 
@@ -55,25 +54,21 @@ def test_a_label_beyond_the_classes_is_refused(label: int) -> None:
         encode(torch.zeros(1, 4), torch.tensor([label]), SIZE, 3)
 
 
-def test_the_largest_object_that_counts_is_the_target() -> None:
-    squash = Preprocess(height=100, width=200, resize="squash", crop=1.0)
-    placement = Placement.of(squash, (50, 50))  # x times 4, y times 2
-    objects = [
-        Objects.of([[0, 0, 10, 10], [10, 10, 30, 30], [0, 0, 50, 50]], [0, 1, 2], difficult=[False, False, True]),
-        Objects.of(),
-        Objects.of([[0, 0, 50, 50]], [1], crowd=[True]),
-        Objects.of([[40, 40, 60, 70]], [2]),  # beyond the picture: cut
-    ]
-    boxes, labels = targets(objects, [placement] * 4, (100, 200))
-    assert labels.tolist() == [1, -1, -1, 2]
-    assert boxes.tolist() == [[40, 20, 120, 60], [0] * 4, [0] * 4, [160, 80, 200, 100]]
-
-
-def test_what_a_centre_crop_cuts_away_is_not_there() -> None:
-    crop = Preprocess(height=50, width=50, resize="shortest", crop=0.5)  # the middle half of the picture
-    placement = Placement.of(crop, (100, 100))
-    boxes, labels = targets(
-        [Objects.of([[0, 0, 20, 20]], [0]), Objects.of([[0, 0, 50, 50]], [0])], [placement] * 2, (50, 50)
+def test_the_largest_object_that_counts_is_the_one() -> None:
+    targets = Targets.of(
+        [
+            Objects.of([[0, 0, 10, 10], [10, 10, 30, 30], [0, 0, 50, 50]], [0, 1, 2], difficult=[0, 0, 1]),
+            Objects.of(),
+            Objects.of([[0, 0, 50, 50]], [1], crowd=[True]),
+            Objects.of([[140, 40, 260, 170], [150, 40, 200, 100]], [2, 0]),  # cut at 200 and 100
+            Objects.of([[-50, 0, -10, 40]], [0]),  # the preprocess cut it away
+        ]
     )
-    assert labels.tolist() == [-1, 0]
-    assert boxes[1].tolist() == [0, 0, 25, 25]
+    boxes, labels = one_object(targets, SIZE)
+    assert labels.tolist() == [1, -1, -1, 2, -1]
+    assert boxes.tolist() == [[10, 10, 30, 30], [0] * 4, [0] * 4, [140, 40, 200, 100], [0] * 4]
+
+
+def test_pictures_without_any_object() -> None:
+    boxes, labels = one_object(Targets.of([Objects.of(), Objects.of()]), SIZE)
+    assert (boxes.tolist(), labels.tolist()) == ([[0] * 4] * 2, [-1, -1])

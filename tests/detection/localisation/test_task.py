@@ -11,8 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from glassnet.data.annotations.objects import Objects
+from glassnet.detection.batches import BoxBatch
 from glassnet.detection.detections import Finder
-from glassnet.detection.localisation import Localisation, LocalisationBatch, LocalisationNetwork, Localiser
+from glassnet.detection.localisation import Localisation, LocalisationNetwork, Localiser
+from glassnet.detection.targets import Targets
 from glassnet.errors import DataError, InputError, NetworkFileError, UnknownName
 from glassnet.models import Network, create
 from glassnet.preprocess import Preprocess
@@ -57,17 +60,15 @@ def shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pictures, boxes, labels
 
 
-def batches(count: int, size: int, seed: int) -> Iterator[LocalisationBatch]:
+def batches(count: int, size: int, seed: int) -> Iterator[BoxBatch]:
     pictures, boxes, labels = shapes(count, seed)
     images = PLAIN.finish(torch.from_numpy(pictures))
+    objects = [
+        Objects.of([box], [label]) if label >= 0 else Objects.of() for box, label in zip(boxes, labels, strict=True)
+    ]
     for start in range(0, count, size):
         part = slice(start, start + size)
-        yield LocalisationBatch(
-            images=images[part],
-            boxes=torch.from_numpy(boxes[part]),
-            labels=torch.from_numpy(labels[part]),
-            items=torch.arange(count)[part],
-        )
+        yield BoxBatch(images=images[part], targets=Targets.of(objects[part]), items=torch.arange(count)[part])
 
 
 @pytest.fixture
@@ -254,5 +255,5 @@ def test_settings_that_cannot_be_are_refused(small: Localiser) -> None:
         Localisation().evaluate(small.module, [], ALONE)
     with pytest.raises(InputError, match="batch_size is 0"):
         list(small.stream([np.zeros((4, 4, 3), np.uint8)], batch_size=0))
-    with pytest.raises(InputError, match="threshold is 2; expected a probability"):
+    with pytest.raises(InputError, match="the threshold is 2; expected 0 to 1"):
         small.detect(np.zeros((4, 4, 3), np.uint8), threshold=2)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from glassnet.detection.localisation.localiser import Localiser
 from glassnet.detection.localisation.network import LocalisationNetwork
-from glassnet.detection.localisation.task import Localisation, LocalisationBatch
+from glassnet.detection.localisation.task import Localisation
 
-__all__ = ["Localisation", "LocalisationBatch", "LocalisationNetwork", "Localiser"]
+__all__ = ["Localisation", "LocalisationNetwork", "Localiser"]

@@ -8,16 +8,15 @@ softmax.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glassnet.data.annotations.objects import Objects
+from glassnet.boxes import box_area, clip_boxes_to_image
+from glassnet.detection.targets import Targets
 from glassnet.errors import InputError
-from glassnet.placement import Placement
 
 PRESENT, BOX, CLASSES = 0, slice(1, 5), slice(5, None)
 NOTHING = -1
@@ -71,29 +70,21 @@ def decode(said: Tensor, size: Size) -> Located:
     """Return what the network's `said` (N, 5 + K) means; boxes are cut to the input."""
     return Located(
         present=said[:, PRESENT].sigmoid(),
-        boxes=cut(pixels(said[:, BOX].sigmoid(), size), size),
+        boxes=clip_boxes_to_image(pixels(said[:, BOX].sigmoid(), size), size),
         classes=said[:, CLASSES].softmax(1),
     )
 
 
-def targets(objects: Sequence[Objects], placements: Sequence[Placement], size: Size) -> tuple[Tensor, Tensor]:
-    """Return boxes (N, 4) float32 xyxy, input pixels, and labels (N,) int64 of one object per picture: the largest.
+def one_object(targets: Targets, size: Size) -> tuple[Tensor, Tensor]:
+    """Return boxes (N, 4) xyxy, input pixels, and labels (N,) int64 of one object per picture: the largest there.
 
-    Difficult ones and crowds do not count. What the preprocess cuts away is not there: a box is cut to the input, and
-    an object of which nothing is left makes a picture without one, of label -1.
+    Those that are difficult or a crowd do not count. What the preprocess cuts away is not there: a box is cut to the
+    input, and an object of which nothing is left makes a picture without one, of label -1 and box 0.
     """
-    boxes, labels = torch.zeros(len(objects), 4), torch.full((len(objects),), NOTHING)
-    for number, (each, placement) in enumerate(zip(objects, placements, strict=True)):
-        shown = each.only(each.counted)
-        placed = cut(placement.to_input(torch.from_numpy(shown.boxes)), size)
-        area = (placed[:, 2:] - placed[:, :2]).prod(1)
-        if len(shown) and float(area.max()) > 0:
-            boxes[number] = placed[area.argmax()]
-            labels[number] = int(shown.labels[int(area.argmax())])
-    return boxes, labels
-
-
-def cut(boxes: Tensor, size: Size) -> Tensor:
-    """Return `boxes` (N, 4) xyxy cut to an input of `size`."""
-    height, width = size
-    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+    count = len(targets.labels)
+    boxes = torch.cat([clip_boxes_to_image(targets.boxes, size), targets.boxes.new_zeros(count, 1, 4)], 1)
+    labels = torch.cat([targets.labels, targets.labels.new_full((count, 1), NOTHING)], 1)  # (N, M + 1): nothing, last
+    area = torch.where(labels >= 0, box_area(boxes), 0.0)
+    place = torch.where(area.amax(1) > 0, area.argmax(1), labels.shape[1] - 1)
+    each = torch.arange(count, device=place.device)
+    return boxes[each, place], labels[each, place]

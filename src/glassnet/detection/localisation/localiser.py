@@ -15,36 +15,32 @@ import torch
 from torch import Tensor
 
 from glassnet import card as network_file
-from glassnet.card import Card, load_tensors
+from glassnet.boxes import clip_boxes_to_image
+from glassnet.card import load_tensors
 from glassnet.detection.detections import Detections
+from glassnet.detection.detector import check_thresholds
 from glassnet.detection.localisation.encoding import Size, decode
 from glassnet.detection.localisation.metrics import ENOUGH
 from glassnet.detection.localisation.network import LocalisationNetwork
-from glassnet.detection.windows.detector import check_threshold, clip, thresholds_of
-from glassnet.detection.windows.pyramid import whole
+from glassnet.detection.windows.detector import thresholds_of
 from glassnet.errors import GlassnetError, InputError, NetworkFileError
-from glassnet.models.network import Network, new_card
+from glassnet.models.base import BaseNetwork, file_in, new_card
+from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor, as_pictures
 from glassnet.models.registry import create
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.shapes import shapes_only
-from glassnet.placement import Placement
+from glassnet.placement import Placement, displayed_size
 from glassnet.preprocess import Preprocess
 
 TASK = "localisation"
 
 
-class Localiser:
-    """A network that names the one object of a picture and says where it is: a `Finder` of at most one box.
+class Localiser(BaseNetwork):
+    """A network that names the one object of a picture and says where it is: a `Finder` of at most one box."""
 
-    `module` is the torch module, `card` everything else about it as plain data (its task is "localisation"),
-    `preprocess` the card's, as an object.
-    """
-
-    def __init__(self, module: LocalisationNetwork, card: Card) -> None:
-        self.module, self.card = module, card
-        self.preprocess = Preprocess.from_dict(card.preprocess)
+    module: LocalisationNetwork
 
     @classmethod
     def create(
@@ -59,13 +55,14 @@ class Localiser:
         network = Network.create(name, classes, preprocess=preprocess, **arguments)
         if preprocess is None:
             preprocess = dataclasses.replace(network.preprocess, resize="squash", crop=1.0)
-        card = new_card(network.card.architecture, classes, preprocess, network.card.arguments, network.card.parent)
-        card.task = TASK
+        made = network.card
+        card = new_card(made.architecture, classes, preprocess, made.arguments, made.parent, task=TASK)
         return cls(LocalisationNetwork(network.module, len(classes)), card)
 
     @classmethod
     def load(cls, path: str | Path) -> Localiser:
-        """Return the network of a `.safetensors` file; raise `NetworkFileError` saying what is wrong with it."""
+        """Return the network of a `.safetensors` file or a run's folder; raise `NetworkFileError` for a bad one."""
+        path = file_in(Path(path)) if Path(path).is_dir() else Path(path)
         card, tensors = network_file.load(path)
         if card.task != TASK:
             raise NetworkFileError(f"{path}: a network for {card.task!r}; expected one for {TASK!r}")
@@ -80,20 +77,6 @@ class Localiser:
         module = module.to_empty(device="cpu")
         load_tensors(module, tensors, str(path))
         return cls(module, card)
-
-    def save(self, path: str | Path) -> None:
-        """Write the network to `path`, atomically; raise `StorageError` where that fails."""
-        network_file.save(path, self.module.state_dict(), self.card)
-
-    @property
-    def name(self) -> str:
-        """What the card calls the body."""
-        return self.card.architecture
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the scores."""
-        return self.card.classes
 
     @property
     def size(self) -> Size:
@@ -139,7 +122,7 @@ class Localiser:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
         if threshold is not None:
-            threshold = check_threshold(threshold, self.classes)
+            threshold = check_thresholds(threshold, self.classes)
         predictor = self.predictor(device)
         pictures = iter(as_pictures(images))
         while group := list(islice(pictures, batch_size)):
@@ -148,8 +131,7 @@ class Localiser:
     def _read(self, picture: Picture) -> _Read:
         path = os.fspath(picture) if isinstance(picture, str | Path) else None
         try:
-            pixels = whole(self.preprocess, picture)
-            return _Read(path, (pixels.shape[0], pixels.shape[1]), self.preprocess.intermediate(pixels))
+            return _Read(path, displayed_size(picture), self.preprocess.intermediate(picture))
         except (GlassnetError, OSError) as error:
             return _Read(path, error=str(error))
 
@@ -173,7 +155,7 @@ class Localiser:
         if not bool(said.isfinite().all()):
             return Detections.failed(path, "the network gave no finite number for this picture", self.classes)
         located = decode(said[None], self.size)
-        boxes = clip(Placement.of(self.preprocess, size).to_picture(located.boxes), size)
+        boxes = clip_boxes_to_image(Placement.of(self.preprocess, size).to_picture(located.boxes), size)
         probability, labels = located.classes.max(1)
         scores = located.present * probability
         kept = located.present >= ENOUGH

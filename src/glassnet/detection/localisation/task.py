@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from glassnet.detection.localisation.encoding import Size, decode
+from glassnet.detection.batches import BoxBatch
+from glassnet.detection.localisation.encoding import Size, decode, one_object
 from glassnet.detection.localisation.losses import BOX_WEIGHT, localisation_loss
 from glassnet.detection.localisation.metrics import measures, right
 from glassnet.errors import DataError, InputError, UnknownName
@@ -18,44 +18,10 @@ from glassnet.training.distributed import Workers
 SCORES = ("accuracy", "mean_iou", "loss")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalisationBatch:
-    """images (N, C, H, W) float32; boxes (N, 4) float32 xyxy, pixels of these; labels (N,) int64, -1 for no object.
-
-    items (N,) int64 are numbers in the index.
-    """
-
-    images: Tensor
-    boxes: Tensor
-    labels: Tensor
-    items: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def part(self, which: slice) -> LocalisationBatch:
-        """Return some of it."""
-        return LocalisationBatch(
-            images=self.images[which], boxes=self.boxes[which], labels=self.labels[which], items=self.items[which]
-        )
-
-    def to(self, device: torch.device, layout: torch.memory_format) -> LocalisationBatch:
-        """Return it on `device`, its images in a memory layout."""
-        return LocalisationBatch(
-            images=self.images.to(device, non_blocking=True).contiguous(memory_format=layout),
-            boxes=self.boxes.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            items=self.items,
-        )
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of the images."""
-        return self.images.shape[2], self.images.shape[3]
-
-
 class Localisation:
-    """Name the one object of a picture and say where it is: a `Task`.
+    """Name the one object of a picture and say where it is: a `Task`, on the batches of annotated pictures.
+
+    Of several objects in a picture the largest is the one.
 
     box_weight: of the squared errors of the box beside the other parts of the loss. score: what the best network is
     chosen by: accuracy (class and box right), mean_iou, or loss. channels_last: the memory layout of the images.
@@ -72,23 +38,25 @@ class Localisation:
         self.answers: dict[str, Tensor] = {}
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
-    def parts(
-        self, batch: LocalisationBatch, count: int, device: torch.device
-    ) -> Iterator[tuple[LocalisationBatch, int]]:
+    def parts(self, batch: BoxBatch, count: int, device: torch.device) -> Iterator[tuple[BoxBatch, int]]:
         """Yield `batch` on `device` in `count` parts, fewer when it is small."""
         length = -(-len(batch) // count)
         for start in range(0, len(batch), length):
-            part = batch.part(slice(start, start + length)).to(device, self.layout)
-            yield part, len(part)
+            part = slice(start, start + length)
+            images = batch.images[part].to(device, non_blocking=True).contiguous(memory_format=self.layout)
+            items = batch.items[part]
+            yield BoxBatch(images=images, targets=batch.targets[part].to(device), items=items), len(items)
 
-    def loss(self, model: nn.Module, batch: LocalisationBatch) -> tuple[Tensor, list[Tensor]]:
+    def loss(self, model: nn.Module, batch: BoxBatch) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss plus what the layers' regularisers cost, and the accuracy of class and box."""
+        size = size_of(batch)
+        boxes, labels = one_object(batch.targets, size)
         said: Tensor = model(batch.images).float()  # (N, 5 + K)
-        loss = localisation_loss(said, batch.boxes, batch.labels, batch.size, box_weight=self.box_weight)
-        hits = right(decode(said.detach(), batch.size), batch.boxes, batch.labels).float().mean()
+        loss = localisation_loss(said, boxes, labels, size, box_weight=self.box_weight)
+        hits = right(decode(said.detach(), size), boxes, labels).float().mean()
         return loss.total + penalty(model), [hits]
 
-    def evaluate(self, model: nn.Module, batches: Iterable[LocalisationBatch], workers: Workers) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, batches: Iterable[BoxBatch], workers: Workers) -> dict[str, float]:
         """Return loss, accuracy, presence, class_accuracy, mean_iou and score, over all batches of all processes.
 
         Raises `DataError` where there is no batch.
@@ -97,8 +65,8 @@ class Localisation:
         size: Size | None = None
         for batch in batches:
             for part, _ in self.parts(batch, 1, workers.device):
-                columns.append((model(part.images).detach().float(), part.boxes, part.labels))
-                size = part.size
+                size = size_of(part)
+                columns.append((model(part.images).detach().float(), *one_object(part.targets, size)))
         if size is None:
             raise DataError("there is no picture to judge the network on; give a split that has some")
         said, boxes, labels = (workers.gather(torch.cat(column)).cpu() for column in zip(*columns, strict=True))
@@ -116,3 +84,8 @@ class Localisation:
         found = {"loss": float(loss)} | measures(decode(said, size), boxes, labels)
         score = -found["loss"] if self.score == "loss" else found.get(self.score, found["accuracy"])
         return found | {"score": score}
+
+
+def size_of(batch: BoxBatch) -> Size:
+    """Return the (height, width) of a batch's images."""
+    return batch.images.shape[2], batch.images.shape[3]

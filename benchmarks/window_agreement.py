@@ -1,13 +1,14 @@
 """How far one convolutional pass and crop by crop agree, for networks that pad and one that does not.
 
-Photographs: SqueezeNet 1.0 and EfficientNet-Lite0 with ImageNet weights on photographs of skimage, at scales 1.5, 2, 3.
+Photographs: SqueezeNet 1.0 and EfficientNet-Lite0 with ImageNet weights on photographs of skimage, at scales 1.5 and 2
+and stride 32.
 
 Blood cells (shared data, bccd): two small classifiers of 32 x 32 pixels, the same layers with and without padding,
 learn from crops of the training pictures: cells, and places where no cell lies in the middle, the class "background".
 Then they slide over validation pictures, and what is found is judged by COCO's average precision. What counts here is
 the difference between the ways and not the level: a window is square and comes in a few sizes, so boxes fit roughly.
 
-    python benchmarks/window_agreement.py --squeezenet squeezenet.safetensors [--pictures 20] [--epochs 8]
+    python benchmarks/window_agreement.py --squeezenet squeezenet.safetensors [--pictures 12] [--epochs 6]
 
 Writes benchmarks/results/window_agreement.md. No time is measured. The network file is made by
 `glassnet weights import squeezenet_v1.0.npz --network squeezenet1_0 -o squeezenet.safetensors`.
@@ -65,14 +66,14 @@ def photographs(squeezenet: Path | None) -> list[str]:
     pictures = [getattr(data, name)() for name in PHOTOGRAPHS]
     networks = [load_network("efficientnet_lite0", pretrained=True)]
     networks += [load_network(squeezenet)] if squeezenet else []
-    return [row(agreement(network, pictures, scales=(1.5, 2.0, 3.0)), "photographs", {}) for network in networks]
+    return [row(agreement(network, pictures, scales=(1.5, 2.0), stride=32), "photographs", {}) for network in networks]
 
 
 def cut_out(index: Any, folder: Path) -> None:
     """Write crops of the training pictures to one folder for each class, as 32 x 32 PNG."""
     rng = np.random.default_rng(0)
     for item in index.select("train").tolist():
-        picture = Image.open(index.where(item)).convert("RGB")
+        picture = Image.open(index.source(item)).convert("RGB")
         objects = index.objects[item]
         squares = [
             (index.classes[label], square)
@@ -139,7 +140,7 @@ def cells(pictures: int, epochs: float) -> list[str]:
             order = [network.classes.index(each) for each in index.classes]
             truth = [relabelled(index.objects[item], order) for item in items]
             settings = {"scales": SCALES, "stride": STRIDE}
-            where = [index.where(item) for item in items]
+            where = [index.source(item) for item in items]
             judged = judge_both(network, where, truth, average_precision, background=BACKGROUND, **settings)
             rows.append(row(agreement(network, where, **settings), "blood cells", judged))
     return rows
@@ -174,18 +175,22 @@ def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--squeezenet", type=Path)
-    parser.add_argument("--pictures", type=int, default=20)
-    parser.add_argument("--epochs", type=float, default=8)
+    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--epochs", type=float, default=6)
     options = parser.parse_args()
+    write([*photographs(options.squeezenet), *cells(options.pictures, options.epochs)], options.epochs)
+
+
+def write(rows: list[str], epochs: float) -> None:
+    """Write the page."""
     from glassnet.nn.device import versions
 
-    rows = [*photographs(options.squeezenet), *cells(options.pictures, options.epochs)]
     said = versions()
     head = [
         "# How far the two ways of sliding a window agree",
         "",
         f"{date.today()}; Python {said['python']}, torch {said['torch']}, glassnet {said['glassnet']}.",
-        f"One run, seed 0; the classifiers of cells learnt for {options.epochs:g} epochs.",
+        f"One run, seed 0; the classifiers of cells learnt for {epochs:g} epochs.",
         "Made by `benchmarks/window_agreement.py`, which says what the networks and pictures are. Correlation: of all",
         "windows' and classes' scores. Difference: the largest of two logits. Probability: the mean difference of the",
         "likeliest class's. mAP50 and mAP: COCO's, everything found counts.",

@@ -157,6 +157,9 @@ def test_names_and_classes(valid: Network) -> None:
     detector = WindowDetector(valid)
     assert detector.name == "valid in sliding windows"
     assert detector.classes == valid.classes
+    assert detector.thresholds == dict.fromkeys(valid.classes, 0.5)
+    some = WindowDetector(valid, threshold={"class 3": 0.9})
+    assert some.thresholds == dict.fromkeys(valid.classes, 0.0) | {"class 3": 0.9}
     assert detector.way.sliding.stride == (4, 4)
     assert WindowDetector(valid, way="crops").way.sliding.stride == (4, 4)
 

@@ -105,6 +105,12 @@ class WindowDetector:
         """The class names; the background's is among them, and never found."""
         return self.network.classes
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """For each class the least probability that counts as found."""
+        given = self.threshold if isinstance(self.threshold, Mapping) else dict.fromkeys(self.classes, self.threshold)
+        return {name: float(given.get(name, 0.0)) for name in self.classes}
+
     def detect(
         self, images: Picture | Iterable[Picture], *, threshold: float | Mapping[str, float] | None = None
     ) -> list[Detections]:

@@ -49,7 +49,7 @@ class Detector(Protocol):
     def preprocess(self) -> Preprocess:
         """From a picture to its input."""
 
-    def detect(self, images: Any, threshold: float | Mapping[str, float] | None = None) -> list[Detections]:
+    def detect(self, images: Any, *, threshold: float | Mapping[str, float] | None = None) -> list[Detections]:
         """Return what is found in each picture, boxes in pixels of the picture."""
 
 

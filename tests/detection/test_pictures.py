@@ -45,7 +45,7 @@ def test_grey_and_transparent_pictures_become_rgb_over_white() -> None:
 
 
 def test_what_cannot_be_a_picture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="cannot read .*missing.jpg: No such file"):
+    with pytest.raises(PictureError, match=r"cannot read .*missing.jpg: No such file"):
         displayed(tmp_path / "missing.jpg")
     with pytest.raises(PictureError, match="no picture format begins with these bytes"):
         displayed(b"words")

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from glassnet.data.annotations.scan import scan_boxes
 from glassnet.detection import one_picture
 from glassnet.detection.detections import Detections
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 FOUND = Detections(
     boxes=np.array([[0, 0, 200, 100], [10, 20, 50, 40], [199.7, 99.8, 200, 100]], np.float32),
     scores=np.array([0.9, 0.5, 0.25], np.float32),
@@ -31,24 +33,24 @@ def test_coco_has_edges_as_left_top_width_height_and_numbers_categories_from_1()
     assert one_picture.coco_categories(FOUND.classes)[1] == {"id": 2, "name": "dog & co"}
 
 
-def test_voc_numbers_pixels_from_1_and_includes_both_ends() -> None:
-    assert one_picture.voc_corners([0, 0, 200, 100], 200, 100) == (1, 1, 200, 100)
-    assert one_picture.voc_corners([10, 20, 50, 40], 200, 100) == (11, 21, 50, 40)
-    assert one_picture.voc_corners([199.7, 99.8, 200, 100], 200, 100) == (200, 100, 200, 100)  # still one pixel
+def test_voc_numbers_pixels_from_1_and_says_which_picture() -> None:
     root = ET.fromstring(one_picture.voc_xml(FOUND, "a/b.jpg"))
-    assert [root.findtext(name) for name in ("folder", "filename", "size/width", "size/height")] == [
-        "a",
-        "b.jpg",
-        "200",
-        "100",
-    ]
+    names = ("folder", "filename", "size/width", "size/height")
+    assert [root.findtext(name) for name in names] == ["a", "b.jpg", "200", "100"]
     assert [thing.findtext("name") for thing in root.findall("object")] == ["dog & co", "cat", "dog & co"]
-    assert root.findtext("object/score") == "0.90000"
+    corners = [[thing.findtext(f"bndbox/{side}") for side in SIDES] for thing in root.findall("object")]
+    assert corners[:2] == [["1", "1", "200", "100"], ["11", "21", "50", "40"]]
+
+
+def test_voc_stays_xml_with_any_name() -> None:
+    hostile = replace(FOUND, classes=("\x01<cat>", "caf\udce9"))
+    root = ET.fromstring(one_picture.voc_xml(hostile, "a/\x02\udce9.jpg").encode())
+    assert len(root.findall("object")) == 3
 
 
 def test_yolo_has_the_centre_and_the_sides_as_shares() -> None:
-    lines = one_picture.yolo_txt(FOUND).splitlines()
-    assert lines[:2] == ["1 0.500000 0.500000 1.000000 1.000000", "0 0.150000 0.300000 0.200000 0.200000"]
+    rows = [[float(word) for word in line.split()] for line in one_picture.yolo_txt(FOUND).splitlines()]
+    assert rows[:2] == [[1, 0.5, 0.5, 1, 1], [0, 0.15, 0.3, 0.2, 0.2]]
     assert one_picture.yolo_txt(FOUND.above(0.99)) == ""
 
 
@@ -64,7 +66,7 @@ def test_our_own_reader_finds_the_same_boxes_again(kind: str, tmp_path: Path) ->
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
         if kind == "voc":
             (tmp_path / "Annotations").mkdir(exist_ok=True)
-            (tmp_path / "Annotations" / f"{number}.xml").write_bytes(one_picture.voc_xml(whole, f"{number}.png"))
+            (tmp_path / "Annotations" / f"{number}.xml").write_text(one_picture.voc_xml(whole, f"{number}.png"))
         if kind == "yolo":
             (tmp_path / "labels").mkdir(exist_ok=True)
             (tmp_path / "labels" / f"{number}.txt").write_text(one_picture.yolo_txt(whole))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glassnet.detection.pictures import displayed, displayed_size
+from glassnet.detection.pictures import displayed
 from glassnet.errors import InputError, PictureError
 
 PIXELS = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3)  # height 3, width 5
@@ -25,7 +25,6 @@ def test_every_origin_gives_the_same_pixels(tmp_path: Path) -> None:
     path.write_bytes(data)
     np.save(tmp_path / "a.npy", PIXELS)
     for source in (path, str(path), data, Image.fromarray(PIXELS), PIXELS, tmp_path / "a.npy"):
-        assert displayed_size(source) == (3, 5)
         np.testing.assert_array_equal(np.asarray(displayed(source)), PIXELS)
 
 
@@ -35,7 +34,7 @@ def test_a_turned_photograph_is_shown_upright(orientation: int, turned: bool) ->
     exif = image.getexif()
     exif[0x0112] = orientation
     data = encoded(image, exif=exif)
-    assert displayed_size(data) == ((5, 3) if turned else (3, 5))
+    assert displayed(data).size == ((3, 5) if turned else (5, 3))
     right = {1: PIXELS, 3: PIXELS[::-1, ::-1], 6: np.rot90(PIXELS, -1), 8: np.rot90(PIXELS)}[orientation]
     np.testing.assert_array_equal(np.asarray(displayed(data)), right)
 
@@ -46,11 +45,9 @@ def test_grey_and_transparent_pictures_become_rgb_over_white() -> None:
 
 
 def test_what_cannot_be_a_picture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="cannot read .*missing.jpg: No such file"):
-        displayed_size(tmp_path / "missing.jpg")
-    with pytest.raises(PictureError, match=r"array of shape \(3,\) came, expected \(H, W\)"):
-        displayed_size(np.zeros(3, np.uint8))
-    with pytest.raises(PictureError, match=r"npy file cannot be read"):
-        displayed_size(b"\x93NUMPY and nothing")
-    with pytest.raises(InputError, match="a int came; expected a path, bytes"):
-        displayed_size(3)  # type: ignore[arg-type]
+    with pytest.raises(PictureError, match=r"cannot read .*missing.jpg: No such file"):
+        displayed(tmp_path / "missing.jpg")
+    with pytest.raises(PictureError, match="no picture format begins with these bytes"):
+        displayed(b"words")
+    with pytest.raises(InputError, match="a picture of type int came"):
+        displayed(3)  # type: ignore[arg-type]

@@ -142,7 +142,7 @@ def test_a_turned_video_is_shown_upright() -> None:
 
 def test_files_that_are_no_video_are_refused(clip: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
-    with pytest.raises(PictureError, match="there is no video at .*bad.mp4"):
+    with pytest.raises(PictureError, match=r"there is no video at .*bad.mp4"):
         next(frames(bad))
     bad.write_bytes(b"")
     with pytest.raises(PictureError, match=r"is empty \(0 bytes\)"):

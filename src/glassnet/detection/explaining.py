@@ -40,7 +40,7 @@ class Detector(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """In evaluation mode: images (N, 3, H, W) -> `scores` (N, A, K) logits, `boxes` (N, A, 4) xyxy of the input.
+        """In evaluation, images (N, 3, H, W) -> `scores` (N, A, K) logits, `boxes` (N, A, 4) xyxy of the input.
 
         `grids` has the (height, width) of each grid for the last input; a place per cell, or several, grid after grid.
         """
@@ -49,7 +49,7 @@ class Detector(Protocol):
     def preprocess(self) -> Preprocess:
         """From a picture to its input."""
 
-    def detect(self, images: Any, threshold: float | Mapping[str, float] | None = None) -> list[Detections]:
+    def detect(self, images: Any, *, threshold: float | Mapping[str, float] | None = None) -> list[Detections]:
         """Return what is found in each picture, boxes in pixels of the picture."""
 
 
@@ -87,12 +87,15 @@ def explain_detection(
     """
     if method not in METHODS:
         raise UnknownName("method", method, METHODS, hint=f"there are: {', '.join(METHODS)}")
-    case = _Case.of(detector, picture, which, threshold, found)
-    if method == "occlusion":
-        return _occlusion(case, size, stride, occluder, seed, progress)
-    if (size, stride, occluder, seed) != (None, None, "grey", 0):
+    if method == "occlusion" and layer != AUTO:
+        raise InputError(f"layer is of the class maps; occlusion looks at none, and {layer!r} came")
+    if method != "occlusion" and (size, stride, occluder, seed) != (None, None, "grey", 0):
         raise InputError(f"size, stride, occluder and seed are of occlusion; {method} takes none of them")
-    return _class_map(case, method, layer)
+    case = _Case.of(detector, picture, which, threshold, found)
+    with _evaluating(detector.module):
+        if method == "occlusion":
+            return _occlusion(case, size, stride, occluder, seed, progress)
+        return _class_map(case, method, layer)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -257,6 +260,18 @@ def _layers(module: nn.Module, layer: str) -> dict[str, nn.Module]:
     if layer not in known or not layer:
         raise UnknownName("layer", layer, filter(None, known), hint='name a part of the module, as "backbone"')
     return {layer: known[layer]}
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Hold a module in evaluation mode, and put every part back into its own afterwards."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 @contextmanager

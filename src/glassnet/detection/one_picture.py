@@ -1,15 +1,15 @@
 """What is found in one picture, in the words of other formats: COCO, Pascal VOC, YOLO.
 
-Ours are edges: a box over the whole picture is (0, 0, width, height). COCO has the same edges, as left, top, width and
-height. Pascal VOC numbers pixels from 1 and includes both ends: the whole picture is (1, 1, width, height). YOLO has
-the centre and the sides as shares of the picture's.
+Pascal VOC and YOLO are written as annotations are (see `data.annotations.texts`), so what was found can be corrected by
+hand and trained on; neither has a place for scores. COCO's annotations have one, and are COCO results too.
 """
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from typing import Any
 
+from glassnet.data.annotations.objects import Objects
+from glassnet.data.annotations.texts import Written, voc_text, yolo_text
 from glassnet.data.problems import printable
 from glassnet.detection.detections import Detections
 
@@ -48,66 +48,21 @@ def coco_categories(classes: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"id": number, "name": name} for number, name in enumerate(classes, 1)]
 
 
-def voc_xml(found: Detections, name: str) -> bytes:
-    """Return a Pascal VOC annotation of the picture called `name`: whole pixels, and the score beside each object."""
-    height, width = _size(found)
-    root = ET.Element("annotation")
-    _put(root, "folder", printable(name).rpartition("/")[0])
-    _put(root, "filename", printable(name).rpartition("/")[2])
-    size = ET.SubElement(root, "size")
-    for key, value in (("width", width), ("height", height), ("depth", 3)):
-        _put(size, key, value)
-    _put(root, "segmented", 0)
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
-    for box, score, label in rows:
-        thing = ET.SubElement(root, "object")
-        _put(thing, "name", printable(found.classes[label]))
-        _put(thing, "pose", "Unspecified")
-        _put(thing, "truncated", 0)
-        _put(thing, "difficult", 0)
-        _put(thing, "score", f"{score:.5f}")
-        corners = ET.SubElement(thing, "bndbox")
-        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), voc_corners(box, width, height), strict=True):
-            _put(corners, key, value)
-    ET.indent(root, "\t")
-    text: bytes = ET.tostring(root, encoding="utf-8")
-    return text + b"\n"
-
-
-def voc_corners(box: list[float], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the first and last pixel columns and rows of a box, numbered from 1; at least one pixel of the picture."""
-    left, right = _pixels(box[0], box[2], width)
-    top, bottom = _pixels(box[1], box[3], height)
-    return left, top, right, bottom
+def voc_xml(found: Detections, name: str) -> str:
+    """Return the Pascal VOC annotation of the picture called `name`, "/" between folders: pixels counted from 1."""
+    folder, _, file = printable(name).rpartition("/")
+    return voc_text(_written(found, file), folder, [printable(label) for label in found.classes])
 
 
 def yolo_txt(found: Detections) -> str:
-    """Return a line "class cx cy width height" for each box, relative to the picture; "" where nothing was found.
-
-    Scores have no place in a file to train on, so they are left out.
-    """
-    height, width = _size(found)
-    lines = []
-    for (left, top, right, bottom), label in zip(found.boxes.tolist(), found.labels.tolist(), strict=True):
-        shares = (
-            (left + right) / 2 / width,
-            (top + bottom) / 2 / height,
-            (right - left) / width,
-            (bottom - top) / height,
-        )
-        lines.append(" ".join([str(label), *(f"{share:.6f}" for share in shares)]) + "\n")
-    return "".join(lines)
+    """Return a line "class cx cy width height" for each box, as shares of the picture; "" where nothing was found."""
+    return yolo_text(_written(found, ""))
 
 
-def _pixels(low: float, high: float, length: int) -> tuple[int, int]:
-    first = min(max(round(low) + 1, 1), length)
-    return first, min(max(round(high), first), length)
+def _written(found: Detections, name: str) -> Written:
+    return Written(name, _size(found), 0, Objects.of(found.boxes, found.labels))
 
 
 def _size(found: Detections) -> tuple[int, int]:
     assert found.size is not None, "a picture without an error has a size"
     return found.size
-
-
-def _put(parent: ET.Element, name: str, value: object) -> None:
-    ET.SubElement(parent, name).text = str(value)

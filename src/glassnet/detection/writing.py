@@ -22,7 +22,7 @@ from glassnet.detection import one_picture
 from glassnet.detection.detections import Detections
 from glassnet.detection.drawing import draw
 from glassnet.errors import InputError, PictureError, UnknownName
-from glassnet.files import atomic_path, new_folder, storage_errors, write_bytes, write_text
+from glassnet.files import atomic_path, new_folder, storage_errors, write_text
 
 LINES = ("json", "csv")
 FOLDERS = ("voc", "yolo", "pictures")
@@ -271,7 +271,7 @@ _One = Callable[[Detections, PurePath, Callable[[PurePath], Path]], None]
 
 
 def _voc(found: Detections, name: PurePath, free: Callable[[PurePath], Path]) -> None:
-    write_bytes(free(name.with_suffix(".xml")), one_picture.voc_xml(found, name.as_posix()))
+    write_text(free(name.with_suffix(".xml")), one_picture.voc_xml(found, name.as_posix()))
 
 
 def _yolo(found: Detections, name: PurePath, free: Callable[[PurePath], Path]) -> None:

@@ -14,8 +14,8 @@ from glassnet.report.detection.content import DetectionReport
 from glassnet.report.detection.explanations import Explanations
 from glassnet.report.detection.scenes import scenes
 
-VERDICTS = ("correct", "correct", "correct", "localisation", "class", "duplicate", "background")
-ERRORS = {"localisation": 12, "class": 3, "duplicate": 4, "background": 31, "missed": 22}
+VERDICTS = ("correct", "correct", "correct", "localisation", "class", "duplicate", "background", "both")
+ERRORS = {"localisation": 12, "class": 3, "duplicate": 4, "background": 31, "both": 2, "missed": 22}
 
 
 def make_picture(number: int, side: tuple[int, int] = (240, 320)) -> Image.Image:
@@ -64,7 +64,8 @@ def make_judgement(classes: Sequence[str], pictures: int) -> DetectionJudgement:
         map=0.58, map50=0.89, map75=0.64, by_size={"small": None, "medium": 0.41, "large": 0.66}, recall100=0.71,
         per_class=[
             ClassResult(
-                name=name, ap=None if k == 1 else 0.6 - 0.01 * k, ap50=None if k == 1 else 0.9, threshold=0.35, precision=0.9,
+                name=name, ap=None if k == 1 else 0.6 - 0.01 * k, ap50=None if k == 1 else 0.9, threshold=0.35,
+                precision=0.9,
                 recall=0.85, f1=0.874, support=0 if k == 1 else 400, predicted=380,
             )
             for k, name in enumerate(classes)
@@ -79,7 +80,9 @@ def make_judgement(classes: Sequence[str], pictures: int) -> DetectionJudgement:
         confusion=confusion.tolist(), errors=ERRORS,
         cost={"localisation": 0.021, "class": 0.004, "duplicate": 0.002, "background": 0.035, "missed": 0.048},
         worst=[make_result(number, classes) for number in range(pictures)], thresholds_from="card", seconds=2.4,
-        device="cpu", sentences=["Nine of ten boxes fit roughly; one in three does not fit well."],
+        device="cpu", map_interval=(0.52, 0.63), map50_interval=(0.84, 0.93),
+        found_by_size={"small": [0, 0], "medium": [310, 420], "large": [700, 780]},
+        sentences=["Nine of ten boxes fit roughly; one in three does not fit well."],
         left_out=["broken.jpg: its pixels end early"],
     )  # fmt: skip
 

@@ -22,11 +22,12 @@ SHOWN_SCENES = 6
 ERRORS = {
     "localisation": "a box of the right class that fits its object too badly (IoU below 0.50)",
     "class": "a box on an object that has another class",
+    "both": "another class, and a box that fits too badly",
     "duplicate": "one more box on an object that was found already",
     "background": "a box where there is no object",
     "missed": "an object without any box",
 }
-SIZES = {"small": "below 32 × 32 px", "medium": "up to 96 × 96 px", "large": "from 96 × 96 px on"}
+SIZES = {"small": "up to 32 × 32 px", "medium": "up to 96 × 96 px", "large": "above 96 × 96 px"}
 SERIES = {"train_loss": ("muted", "training"), "validation_loss": ("accent", "validation")}
 SCORES = {"validation_map": ("accent", "mAP"), "validation_map50": ("second", "mAP at IoU 0.50")}
 
@@ -45,7 +46,7 @@ def render(data: DetectionReport) -> str:
         listed_classes=LISTED_CLASSES,
         listed_problems=LISTED_PROBLEMS,
         errors=error_rows(judgement),
-        sizes=[{"name": name, "limits": limits, "ap": judgement.by_size.get(name)} for name, limits in SIZES.items()],
+        sizes=size_rows(judgement),
         scenes=scene_rows(data),
         shown_scenes=SHOWN_SCENES,
         words=WORDS,
@@ -115,6 +116,17 @@ def error_rows(judgement: DetectionJudgement) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-(row["cost"] or 0.0), -row["count"]))
 
 
+def size_rows(judgement: DetectionJudgement) -> list[dict[str, Any]]:
+    """Return how well small, medium and large objects are found; `found` and `objects` None where nobody counted."""
+    rows = []
+    for name, limits in SIZES.items():
+        found, objects = judgement.found_by_size.get(name, (None, None))
+        rows.append(
+            {"name": name, "limits": limits, "ap": judgement.by_size.get(name), "found": found, "objects": objects}
+        )
+    return rows
+
+
 def scene_rows(data: DetectionReport) -> list[dict[str, Any]]:
     """Return the pictures as drawn: truth and found side by side."""
     rows = []
@@ -128,6 +140,7 @@ def scene_rows(data: DetectionReport) -> list[dict[str, Any]]:
         }
         if not scene.error:
             row |= {"truth": Markup(truth_svg(scene, name)), "found": Markup(found_svg(scene, name))}
+            row["again"] = Markup(truth_svg(scene, name, again=True))
         row |= {"objects": len(scene.result.truth), "boxes": len(scene.result.found)}
         rows.append(row)
     return rows

@@ -34,6 +34,7 @@ LETTER = 0.03  # height of letters, as a share of the picture's width
 WORDS = {
     "correct": "right", "found": "found", "missed": "missed", "ignored": "not counted", "localisation": "box off",
     "class": "wrong class", "duplicate": "found twice", "background": "nothing there",
+    "both": "wrong class, box off",
 }  # fmt: skip
 """What a verdict means, in the words of the page."""
 LOOKS = {"correct": "right", "found": "right", "ignored": "ignored", "missed": "missed"}
@@ -84,10 +85,11 @@ def _jpeg(image: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
-def truth_svg(scene: Scene, name: str) -> str:
-    """Return the picture with the true boxes; it defines the picture `name`, which `found_svg` shows again."""
+def truth_svg(scene: Scene, name: str, *, again: bool = False) -> str:
+    """Return the picture with the true boxes; it defines the picture `name`, or shows it `again`, as `found_svg`."""
     image = f'<image id="{name}" href="{scene.uri}" width="{scene.width}" height="{scene.height}"/>'
-    return _svg(scene, scene.result.truth, image, f"Truth: {len(scene.result.truth)} objects")
+    title = f"Truth: {len(scene.result.truth)} objects"
+    return _svg(scene, scene.result.truth, f'<use href="#{name}"/>' if again else image, title)
 
 
 def found_svg(scene: Scene, name: str) -> str:

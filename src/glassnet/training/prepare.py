@@ -117,12 +117,18 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
         )
     if choice.recipe.probe:
         network.linearise_head()
-    initialise = getattr(network.module, "initialise_from", None)  # layers that are computed from the data
-    if initialise and source is None:
+    if source is None:
+        initialise_from_pictures(network, pictures)
+    return network
+
+
+def initialise_from_pictures(network: Network, pictures: Pictures) -> None:
+    """Show `network` some training pictures where it has layers that are computed from the data."""
+    initialise = getattr(network.module, "initialise_from", None)
+    if initialise:
         items = pictures.index.select("train")
         sample = pictures.pool[items[:: max(1, len(items) // SAMPLE)][:SAMPLE]]
-        initialise(preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))
-    return network
+        initialise(network.preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))
 
 
 def check_trainable(index: Index) -> None:

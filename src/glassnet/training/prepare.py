@@ -55,6 +55,10 @@ def prepare(settings: Settings) -> PreparedClassification:
 
 def check_choices(settings: Settings) -> None:
     """Raise for a wrong network, argument or recipe before the data are scanned, which may take minutes."""
+    if settings.backbone is not None:
+        raise InputError(
+            f"backbone {settings.backbone!r} is for detectors; a classifier is named by its network (--network)"
+        )
     overridden(recipe(settings.recipe) if settings.recipe is not None else Recipe(probe=True), settings.overrides)
     if settings.network is not None:
         name, arguments = registry.resolve(settings.network, settings.arguments)

@@ -469,7 +469,10 @@ def inspect(
 
 def recipes() -> dict[str, tuple[str, Recipe]]:
     """Return each named recipe with the sentence that says what it is for."""
-    return {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
+    from glassnet.detection.training import recipes as detection
+
+    found = {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
+    return found | {name: (detection.summary(name), recipe) for name, recipe in detection.named_recipes().items()}
 
 
 def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **choices: Any) -> Finding:

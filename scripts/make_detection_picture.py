@@ -1,7 +1,7 @@
 """Make docs/detection.png: boxes on a photograph of coins, drawn as `glassnet detect` draws them.
 
-The photograph is scikit-image's. Its coins, found by a threshold, are the truth; what a detector might say of them is made
-up from that: moved a little, two coins missed, one box too many. Needs the `dev` extra.
+The photograph is scikit-image's. Its coins, found by a threshold, are the truth; what a detector might say of them is
+made up from that: moved a little, two coins missed, one box too many. Needs the `dev` extra.
 """
 
 from __future__ import annotations

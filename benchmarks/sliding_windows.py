@@ -2,10 +2,10 @@
 
 VGG-16 with fresh weights, windows of 224 pixels at stride 32, a picture of noise of 448 x 448 and one of 896 x 896
 pixels: 64 and 484 windows. Both ways are the product's own (`detection.windows.ways`) and start from finished pixels.
-Crops go through the predictor that predictions use, in batches of `--batch` (the best of 8, 16 and 32 on the machine
-below). A process for each size; the ways take turns after a pass and a batch that do not count; medians. The crops of
-896 pixels are timed `--long-rounds` times, for they take minutes. Multiply-adds are counted beforehand, by the trace:
-their ratio is what a machine would reach that multiplies at one speed whatever the shapes.
+Crops go through the predictor that predictions use, in batches of `--batch` (32, the default of `WindowDetector`, was
+the quickest of 8, 16 and 32). A process for each size; the ways take turns after a pass and a batch that do not count;
+medians. The crops of 896 pixels are timed `--long-rounds` times, for they take minutes. Multiply-adds are counted
+beforehand, by the trace: their ratio is what a machine would reach that multiplies at one speed whatever the shapes.
 
 VGG-16 pads, so the two ways do not say the same; how much they differ is measured by benchmarks/window_agreement.py.
 
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long-rounds", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--before", default="", help="put before the command of each measuring process")
     parser.add_argument("--once", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

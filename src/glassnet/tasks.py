@@ -10,6 +10,7 @@ from glassnet.data.annotations.recognise import annotation_format
 from glassnet.data.builtin import names as builtin_names
 from glassnet.errors import InputError, UnknownName
 from glassnet.models.base import file_in
+from glassnet.models.inspection import Subject
 from glassnet.models.network import Network, load_network
 from glassnet.training.prepare import CLASSIFICATION
 from glassnet.training.prepared import Kind
@@ -82,19 +83,29 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
             else f"{target} says what a picture shows, not where; slide it over the pictures: "
             f"glassnet detect {target} ... --windows"
         )
-    if not windows:
+    if not isinstance(network, Network):
         return network
     from glassnet.detection.windows import WindowDetector
 
     return WindowDetector(network, device=device)
 
 
+def detector_subject(target: str | Path, arguments: Any) -> Subject:
+    """Return the detector that `target` names as `inspect` wants it, up to its grids' answers."""
+    from glassnet.detection.detector import Answering, Detector
+
+    if arguments:
+        raise InputError(f"{str(target)!r} is a file that says how it was built; arguments are for names")
+    detector = Detector.load(target)
+    size = detector.module.input_size
+    return Subject(name=str(target), title=detector.title, module=Answering(detector.module), input_shape=size)
+
+
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
     if run.task == "detection":
-        from glassnet.report.detection.report import write_report as write
-
         from glassnet.detection.training.run import DetectionRun
+        from glassnet.report.detection.report import write_report as write
 
         return write(DetectionRun(run.path), **how)
     from glassnet.report.report import write_report as write_classification

@@ -17,9 +17,9 @@ import torch
 
 from glassnet.comparison import compare as engine
 from glassnet.comparison.compare import Comparison, compare
-from glassnet.comparison.options import split_words
 from glassnet.data import builtin
 from glassnet.errors import Diverged, InputError, RunError, UnknownName
+from glassnet.models.words import split_words
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 NETS = {"narrow": 2, "wide": 4}

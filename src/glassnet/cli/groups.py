@@ -26,10 +26,16 @@ def data_check(
     json: Json = False,
 ) -> None:
     """Read every picture once; list what is wrong: unreadable, truncated, duplicate, leaking ... Exit code 1 if any."""
-    from glassnet import show, verbs
+    from glassnet import verbs
+    from glassnet.data.annotations.objects import BoxIndex
+    from glassnet.show import boxes
+    from glassnet.show import data as show_data
 
     index = verbs.check_data(data, output=output, group_by=group_by, seed=seed)
-    show.index(index, json=json)
+    if isinstance(index, BoxIndex):
+        boxes.index(index, json=json)
+    else:
+        show_data.index(index, json=json)
     if index.problems:
         raise typer.Exit(1)
 
@@ -47,9 +53,10 @@ def data_convert(
     json: Json = False,
 ) -> None:
     """Write boxes in another format, pictures and splits included. What is wrong with the data is left out and told."""
-    from glassnet import show, verbs
+    from glassnet import verbs
+    from glassnet.show import boxes
 
-    show.converted(*verbs.convert_data(data, output, to, copy=copy, format=format, seed=seed), json=json)
+    boxes.converted(*verbs.convert_data(data, output, to, copy=copy, format=format, seed=seed), json=json)
 
 
 @data_app.command("list", epilog="Example: [bold]glassnet data list --json[/bold]")

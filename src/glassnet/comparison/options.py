@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any
 from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.described import ARCHITECTURE
+from glassnet.models.words import WORD, split_words
 from glassnet.training.recipes import Recipe, recipe
-
-_WORD = re.compile(r"\s+(?=[\w]+\s*=)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,26 +128,6 @@ def _option(name: str, network: str | None, training: str | None, overrides: Map
     return Option(name=name, network=network, arguments=arguments, recipe=training, overrides=fields)
 
 
-def split_words(text: str) -> tuple[str, dict[str, Any]]:
-    """Return ("resnet18", {"stem": "small"}) for "resnet18 stem=small"; a value that is not TOML is a word.
-
-    A path may hold spaces: only what looks like name=value is taken off.
-    """
-    name, *words = _WORD.split(text.strip())
-    values: dict[str, Any] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if not value.strip():
-            raise InputError(f"{text!r} has {word!r}; expected name=value behind a name, as in 'resnet18 stem=small'")
-        try:
-            values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = value.strip()
-    if not name or "=" in name:
-        raise InputError(f"{text!r} does not begin with a name; expected one, as in 'resnet18 stem=small'")
-    return name, values
-
-
 def is_own(option: Option) -> bool:
     """Whether the option's network is described in TOML."""
     return option.network == ARCHITECTURE
@@ -164,5 +142,5 @@ def _length(option: Option) -> str:
 
 def _short(text: str) -> str:
     """What an option is called: the file's name of a path."""
-    name, *words = _WORD.split(text.strip())
+    name, *words = WORD.split(text.strip())
     return " ".join([Path(name).stem if name.endswith(".toml") else name, *words])

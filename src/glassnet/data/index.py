@@ -95,6 +95,10 @@ class Index:
         pixels: NDArray[np.uint8] = self.images[item]
         return pixels
 
+    def label_names(self) -> list[str]:
+        """Return the class name of every item, in order."""
+        return [self.classes[label] for label in self.labels.tolist()]
+
     def counts(self) -> NDArray[np.int64]:
         """Return how many items each class has in each split, (K, 3): a row a class; train, validation, test."""
         cells = self.labels * len(SPLITS) + self.splits

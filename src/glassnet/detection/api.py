@@ -44,6 +44,8 @@ def judge_finder(
     if len(items) == 0:
         raise InputError(f"{index.name}: there is no picture to judge; choose another split or other data")
     truth = [known_to(finder, index, item) for item in items.tolist()]
+    chosen = pick_device(device)
+    how |= {"device": chosen} if isinstance(finder, Detector) else {}
     began = time.perf_counter()
     found = list(finder.stream((index.source(item) for item in items.tolist()), threshold=0.0, **how))
     return summarise(
@@ -57,7 +59,7 @@ def judge_finder(
         data=index.name,
         split=split,
         seconds=time.perf_counter() - began,
-        device=str(pick_device(device)),
+        device=str(chosen),
         left_out=[str(problem) for problem in index.problems if problem.quarantined],
         seed=seed,
     )

@@ -91,7 +91,7 @@ class Detector(BaseNetwork):
         card, tensors = network_file.load(path)
         if card.task != "detection":
             raise NetworkFileError(f"{path}: a network for {card.task!r}, expected one for 'detection'")
-        arguments = {**card.arguments, "input_size": tuple(card.arguments.get("input_size", ()))}
+        arguments = sized(card.arguments)
         try:
             with shapes_only():
                 module = registry.create(card.architecture, classes=len(card.classes), **arguments)
@@ -100,6 +100,23 @@ class Detector(BaseNetwork):
             raise NetworkFileError(f"{path}: the card does not describe a detector: {error}") from error
         load_tensors(module, tensors, str(path))
         return detector
+
+    def for_classes(self, classes: Sequence[str], *, parent: str | None = None) -> Detector:
+        """Return a copy to fine-tune for `classes`, whose scores start afresh where these are not the present ones.
+
+        The card starts anew but for the architecture and the preprocess; `parent` says where the weights are from.
+        """
+        check_classes(classes)
+        arguments = {key: value for key, value in self.card.arguments.items() if key != "in_channels"}
+        fresh = registry.create(
+            self.name, classes=len(classes), in_channels=self.preprocess.channels, **sized(arguments)
+        )  # fmt: skip
+        weights = self.module.state_dict()
+        same = tuple(classes) == self.classes
+        shared = fresh.state_dict() if not same else {}
+        names = [name for name in weights if same or not name.startswith(registry.SCORES)]
+        fresh.load_state_dict({**shared, **{name: weights[name].clone() for name in names}})
+        return Detector(fresh, new_card(self.name, classes, self.preprocess, arguments, parent, task="detection"))
 
     @property
     def title(self) -> str:
@@ -226,6 +243,11 @@ class _Decoded:
     size: tuple[int, int] | None
     pixels: NDArray[np.uint8] | None
     error: str | None = None
+
+
+def sized(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card's arguments as `registry.create` takes them; JSON has no tuples."""
+    return {**arguments, "input_size": tuple(arguments.get("input_size", ()))}
 
 
 class Answering(torch.nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor
 from glassnet.detection.pairs import Columns, Criterion, Flags, Floats, Numbers, Strips
 from glassnet.errors import InputError
 
-BLOCK = 1024
+BLOCK = 896
 """Best boxes that are decided first, and remove others: where objects are few and boxes many, that leaves little."""
 
 
@@ -88,7 +88,7 @@ def soft_nms(
         kept.append(best)
         values.append(float(left[best]))
         alive[best] = False
-        iou = np.nan_to_num(columns[np.full(len(left), best)].iou(columns))
+        iou = np.nan_to_num(columns.take(np.full(len(left), best)).iou(columns))
         left *= np.exp(-(iou**2) / sigma) if method == "gaussian" else np.where(iou > iou_threshold, 1 - iou, 1.0)
         alive &= left >= score_threshold
     numbers = torch.tensor(kept, dtype=torch.int64, device=boxes.device)
@@ -130,13 +130,13 @@ def _below(threshold: float, dtype: torch.dtype) -> np.floating:
 def _greedy(boxes: Tensor, scores: Tensor, idxs: Numbers | None, threshold: float, overlaps: Criterion) -> Tensor:
     """Return the numbers of the boxes that stay, best first."""
     order = _best_first(_array(scores))
-    columns, groups = Columns.of(_array(boxes)[order]), None if idxs is None else idxs[order]
+    columns, groups = Columns.of(_array(boxes).take(order, 0)), None if idxs is None else idxs.take(order)
     kept, left = np.empty(0, dtype=np.int64), np.arange(len(order))
     if len(order) > 2 * BLOCK * (1 if idxs is None else idxs.max(initial=0) + 1):
         kept = np.flatnonzero(_stay(columns[:BLOCK], None if groups is None else groups[:BLOCK], threshold, overlaps))
         covered = Strips(columns, groups, threshold).covered_by(kept, overlaps)
         left = BLOCK + np.flatnonzero(~covered[BLOCK:])
-    stays = left[_stay(columns[left], None if groups is None else groups[left], threshold, overlaps)]
+    stays = left[_stay(columns.take(left), None if groups is None else groups[left], threshold, overlaps)]
     return torch.from_numpy(order[np.concatenate([kept, stays])]).to(boxes.device)
 
 
@@ -191,5 +191,5 @@ def _check(boxes: Tensor, scores: Tensor, threshold: float) -> None:
         raise InputError(f"scores have shape {tuple(scores.shape)}; expected one for each of {len(boxes)} boxes")
     if not 0 <= threshold <= 1:
         raise InputError(f"iou_threshold is {threshold}; expected a number from 0 to 1")
-    if not bool(boxes.isfinite().all() & scores.isfinite().all()):
+    if not all(np.isfinite(_array(numbers)).all() for numbers in (boxes, scores)):  # torch's costs 0.15 ms more
         raise InputError("boxes or scores are not all finite numbers; remove those that are NaN or infinite first")

@@ -16,6 +16,7 @@ from glassnet.evaluation.judgement import Judgement
 from glassnet.files import write_text
 from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
+from glassnet.models.words import joined
 from glassnet.report.content import Maps, ReportData
 from glassnet.report.thumbnails import centre, thumbnail
 from glassnet.training.prepared import split_key
@@ -165,7 +166,9 @@ def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> st
     network = settings["network"] if from_file else decided["network"]
     words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", network]
     arguments = dict(decided["arguments"])
-    words += ["--backbone", arguments.pop("backbone")] if "backbone" in arguments and not settings["start_from"] else []
+    if "backbone" in arguments:
+        backbone = joined(arguments.pop("backbone"), arguments.pop("backbone_arguments"))
+        words += [] if settings["start_from"] else ["--backbone", backbone]
     for name, value in arguments.items() if not settings["start_from"] and not from_file else ():
         words += ["--arg", f"{name}={_toml(value)}"]
     if decided["pretrained"] and not settings["start_from"]:

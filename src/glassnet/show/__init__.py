@@ -13,23 +13,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from glassnet.data.annotations.objects import BoxIndex
-from glassnet.data.problems import count_kinds, printable
+from glassnet.data.problems import printable
 from glassnet.files import atomic_path, storage_errors
 from glassnet.report.layer_rows import Row, rows
 
 if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
-    from glassnet.data.annotations.write import Conversion
     from glassnet.data.builtin import Description as DataDescription
-    from glassnet.data.index import Index
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.evaluation.judgement import Judgement
     from glassnet.explain.figures.rows import Explained
@@ -42,11 +37,11 @@ if TYPE_CHECKING:
     from glassnet.training.recipes import Recipe
     from glassnet.training.run import Run
 
-SHOWN_PROBLEMS = 20
-
 
 HEADLINES = ("accuracy", "macro_f1", "map", "map50", "n", "split")
 """Of a judgement, what `glassnet train --json` prints."""
+
+SHOWN_PROBLEMS = 20
 
 
 def run(run: Run, *, json: bool) -> None:
@@ -170,123 +165,6 @@ def as_row(answer: Prediction) -> tuple[str, ...]:
     top = ";".join(f"{printable(name)}={share:.6f}" for name, share in answer.top)
     probability = "" if answer.probability is None else f"{answer.probability:.6f}"
     return (printable(answer.path or ""), printable(answer.label or ""), probability, top, answer.error or "")
-
-
-def index(found: Index, *, json: bool) -> None:
-    """Print what a scan found: pictures by class and split, then what is wrong, by name; boxes, where it has any."""
-    counts = found.counts()
-    boxes = found.boxes_of_classes() if isinstance(found, BoxIndex) else None
-    if json:
-        dump(
-            {
-                "name": found.name,
-                "pictures": len(found),
-                **({} if boxes is None else {"format": found.kind, **_boxes_as_data(found, boxes)}),
-                "classes": {
-                    name: dict(zip(SPLITS, row, strict=True))
-                    for name, row in zip(found.classes, counts.tolist(), strict=True)
-                },
-                "problems": [
-                    {"path": printable(p.path), "kind": p.kind, "reason": printable(p.reason), "split": p.split}
-                    for p in found.problems
-                ],
-                "problem_counts": count_kinds(found.problems),
-                "fingerprint": found.fingerprint,
-            }
-        )
-        return
-    if isinstance(found, BoxIndex):
-        _boxes(found)
-    else:
-        rows = [
-            (name, *(f"{value:,}" for value in row)) for name, row in zip(found.classes, counts.tolist(), strict=True)
-        ]
-        rows.append(("all", *(f"{value:,}" for value in counts.sum(0).tolist())))
-        print_table(("class", *SPLITS), rows)
-    for note in found.notes:
-        print(printable(note))
-    if not found.problems:
-        print(f"{len(found):,} pictures, no problems found")
-        return
-    kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(found.problems).items())
-    left_out = sum(problem.quarantined for problem in found.problems)
-    print(f"{len(found):,} usable pictures; {len(found.problems)} problems ({left_out} left out): {kinds}")
-    for problem in found.problems[:SHOWN_PROBLEMS]:
-        print(f"  {problem}")
-    if len(found.problems) > SHOWN_PROBLEMS:
-        print(f"  ... and {len(found.problems) - SHOWN_PROBLEMS} more; --output problems.csv writes them all")
-
-
-def _boxes(found: BoxIndex) -> None:
-    """Print boxes and pictures by class and split, and how large the boxes are."""
-    pictures, boxes = found.counts(), found.boxes_of_classes()
-    rows = [
-        (
-            name,
-            *(f"{count:,} in {shown:,}" if count else "0" for count, shown in zip(of_boxes, of_pictures, strict=True)),
-        )
-        for name, of_boxes, of_pictures in zip(found.classes, boxes.tolist(), pictures.tolist(), strict=True)
-    ]
-    in_split = [len(found.select(split)) for split in SPLITS]
-    rows.append(("all", *(f"{count:,} in {of:,}" for count, of in zip(boxes.sum(0).tolist(), in_split, strict=True))))
-    print(f"{found.kind}: boxes in pictures that show the class")
-    print_table(("class", *SPLITS), rows)
-    sizes = found.box_sizes()
-    low, middle, high = np.percentile(sizes, (5, 50, 95))
-    print(f"box size (square root of the area): median {middle:.0f} px, 90 % between {low:.0f} and {high:.0f} px")
-    each = np.bincount([len(objects) for objects in found.objects])
-    empty = f"; {each[0]:,} pictures without objects" if each[0] else ""
-    print(f"boxes a picture: {boxes.sum() / len(found):.1f} on average, at most {len(each) - 1}{empty}")
-    marked = [
-        f"{count:,} {name}"
-        for name in ("difficult", "crowd")
-        if (count := sum(int(getattr(objects, name).sum()) for objects in found.objects))
-    ]
-    if marked:
-        print(f"marked: {', '.join(marked)} (a detector need not find these)")
-
-
-def _boxes_as_data(found: Index, boxes: NDArray[np.int64]) -> dict[str, Any]:
-    assert isinstance(found, BoxIndex)
-    low, middle, high = np.percentile(found.box_sizes(), (5, 50, 95)).round(2).tolist()
-    return {
-        "boxes": {
-            name: dict(zip(SPLITS, row, strict=True)) for name, row in zip(found.classes, boxes.tolist(), strict=True)
-        },
-        "background": dict(zip(SPLITS, found.background().tolist(), strict=True)),
-        "box_size": {"5 %": low, "median": middle, "95 %": high},
-        "difficult": sum(int(objects.difficult.sum()) for objects in found.objects),
-        "crowd": sum(int(objects.crowd.sum()) for objects in found.objects),
-    }
-
-
-def converted(found: BoxIndex, written: Conversion, *, json: bool) -> None:
-    """Print what was written in another format, what was lost on the way, and what was wrong with the source."""
-    counts = count_kinds(found.problems)
-    if json:
-        dump(
-            {
-                "output": str(written.output),
-                "format": written.format,
-                "from": found.kind,
-                "pictures": written.pictures,
-                "boxes": written.boxes,
-                "notes": [*found.notes, *written.notes],
-                "problem_counts": counts,
-            }
-        )
-        return
-    print(
-        f"{written.boxes:,} boxes in {written.pictures:,} pictures, {found.kind} -> {written.format}: {written.output}"
-    )
-    for note in (*found.notes, *written.notes):
-        print(printable(note))
-    if counts:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        print(f"problems of the source: {kinds} (glassnet data check lists them)")
-
-
-SPLITS = ("train", "validation", "test")
 
 
 def networks(entries: Sequence[dict[str, Any]], *, json: bool) -> None:

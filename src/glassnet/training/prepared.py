@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassnet.data.batches import Batches
-from glassnet.data.index import Index
+from glassnet.data.index import SPLITS, Index
 from glassnet.data.pictures import Pictures
 from glassnet.errors import InputError
 from glassnet.models.base import BaseNetwork
@@ -105,7 +105,7 @@ class Prepared(ABC):
 
     @abstractmethod
     def batches(self, team: Workers, seed: int, epochs: float) -> Batches:
-        """Return this process's batches for a training of `epochs`; one is never larger than its share of the pictures."""
+        """Return this process's batches for a training of `epochs`; none is larger than its share of the pictures."""
 
     @abstractmethod
     def evaluation(self, items: NDArray[np.int64]) -> Iterable[Any]:
@@ -117,8 +117,7 @@ class Prepared(ABC):
 
     def counts(self) -> dict[str, Any]:
         """Return how many pictures each split has, for the card."""
-        counts = self.index.counts().sum(axis=0).tolist()
-        return dict(zip(("train", "validation", "test"), counts, strict=True))
+        return {split: len(self.index.select(split)) for split in SPLITS}
 
     def validation(self, team: Workers) -> Callable[[], Iterable[Any]] | None:
         """Return a function that makes this process's validation batches; None where there are too few pictures."""

@@ -176,8 +176,7 @@ def create_run(path: Path, recipe: Recipe, index: Index, **facts: Any) -> Run:
     """
     check_output(path)
     new_folder(path)
-    labels = [index.classes[label] for label in index.labels.tolist()]
-    write_split_csv(path / "split.csv", index.places(), labels, index.splits)
+    write_split_csv(path / "split.csv", index.places(), index.label_names(), index.splits)
     write_problems_csv(path / "problems.csv", index.problems)
     recipe.save(path / "recipe.toml")
     created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -64,7 +64,8 @@ def train(
         data: anything `glassnet.data.index.scan` takes: a folder, a table, arrays, or a built-in's name.
         network: a registry name; None chooses by the data. arguments: the network's own.
         recipe: a name or a `.toml` file; None chooses. overrides: recipe fields; epochs and precision are two of them.
-        backbone: the classifier whose body a detector stands on; None chooses.
+        backbone: the classifier whose body a detector stands on, arguments behind it ("mobilenet_v2 width=0.5"); None
+            chooses.
         output: the run's folder, new or empty; None makes runs/DATA-1, -2, ...
         pretrained: start from ImageNet weights: True for the best known, or the name of their source ("torchvision").
         start_from: fine-tune this network file (or run folder).

@@ -157,6 +157,9 @@ def test_names_and_classes(valid: Network) -> None:
     detector = WindowDetector(valid)
     assert detector.name == "valid in sliding windows"
     assert detector.classes == valid.classes
+    assert detector.thresholds == dict.fromkeys(valid.classes, 0.5)
+    some = WindowDetector(valid, threshold={"class 3": 0.9})
+    assert some.thresholds == dict.fromkeys(valid.classes, 0.0) | {"class 3": 0.9}
     assert detector.way.sliding.stride == (4, 4)
     assert WindowDetector(valid, way="crops").way.sliding.stride == (4, 4)
 
@@ -175,11 +178,11 @@ def test_a_network_that_cannot_slide_is_cropped() -> None:
     [
         ({"way": "convolutoinal"}, UnknownName, "no way is called 'convolutoinal'; nearest: convolutional"),
         ({"background": "nothin"}, UnknownName, "no class is called 'nothin'; nearest: nothing"),
-        ({"threshold": 1.5}, InputError, "threshold is 1.5; expected a probability from 0 to 1"),
-        ({"threshold": -0.1}, InputError, "threshold is -0.1"),
-        ({"threshold": float("nan")}, InputError, "threshold is nan"),
-        ({"threshold": {"red": 2.0}}, InputError, "threshold of 'red' is 2.0"),
-        ({"threshold": {"rde": 0.2}}, UnknownName, "no class is called 'rde'; nearest: red"),
+        ({"threshold": 1.5}, InputError, "the threshold is 1.5; expected 0 to 1"),
+        ({"threshold": -0.1}, InputError, "the threshold is -0.1"),
+        ({"threshold": float("nan")}, InputError, "the threshold is nan"),
+        ({"threshold": {"red": 2.0}}, InputError, "the threshold of red is 2.0"),
+        ({"threshold": {"rde": 0.2}}, InputError, "a threshold for 'rde' came, which is no class"),
         ({"iou": 1.1}, InputError, "iou is 1.1; expected a number from 0 to 1"),
         ({"iou": float("nan")}, InputError, "iou is nan"),
         ({"stride": 0}, InputError, "stride is 0; expected a whole number from 1 to 8, the window's side"),
@@ -198,7 +201,7 @@ def test_settings_that_cannot_be_are_refused(
 
 
 def test_a_threshold_of_the_call_is_checked_too(colours: Network) -> None:
-    with pytest.raises(InputError, match="threshold is 7"):
+    with pytest.raises(InputError, match="the threshold is 7"):
         WindowDetector(colours, scales=[1.0]).detect(scene(), threshold=7)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassnet.data.annotations.locate import Locator, split_word
+from glassnet.data.annotations.locate import Locator, split_word, tell_unlisted
 from glassnet.data.annotations.sheet import Sheet, four_numbers
 from glassnet.data.folders import list_entries, split_folders
 from glassnet.data.listing import class_name
@@ -80,6 +80,7 @@ def read_coco(root: Path, files: list[CocoFile]) -> Sheet:
         sheet.classes = tuple(dict.fromkeys([*(sheet.classes or ()), *names.values()]))
         numbers = _images(sheet, content["images"], file)
         _annotations(sheet, content["annotations"], file.path, numbers, names)
+    tell_unlisted(sheet, "no entry of images names it; a picture without objects needs one, without annotations")
     return sheet
 
 

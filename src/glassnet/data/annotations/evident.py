@@ -51,7 +51,7 @@ def check_way(sheet: Sheet, boxes: Boxes, sizes: NDArray[np.int32], usable: NDAr
     example = f"{sheet.paths[boxes.items[rows][first]]}: {numbers}"
     claimed, evident = _describe(sheet.way, sheet.relative), _describe(way, relative)
     seen = f"{int(wrong.sum()):,} of {len(four):,} boxes cannot be {claimed} (first: {example})"
-    if sheet.kind == "csv" and not relative:
+    if sheet.kind == "csv":
         sheet.way, sheet.relative = way, relative
         sheet.notes.append(f"boxes are taken as {evident}, whatever the columns are called: {seen}")
         return

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from glassnet.data.folders import SPLIT_FOLDERS
+from glassnet.data.annotations.sheet import Sheet
+from glassnet.data.folders import SPLIT_FOLDERS, list_entries, looks_like_picture
+from glassnet.data.problems import Problem
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -48,6 +50,24 @@ class Locator:
         if not os.path.splitext(path)[1]:  # noqa: PTH122
             return next((path + end for end in _SUFFIXES if os.path.isfile(full + end)), "")  # noqa: PTH113
         return ""
+
+
+def tell_unlisted(sheet: Sheet, reason: str) -> None:
+    """Tell of pictures that lie beside listed ones and are not listed; where most are not, in one note.
+
+    A file that lists a few of many pictures is a choice, one that lacks a few is a slip.
+    """
+    listed = set(sheet.paths)
+    beside: list[str] = []
+    for folder in dict.fromkeys(path.rpartition("/")[0] for path in sheet.paths):
+        if (sheet.root / folder).is_dir():
+            names = [name for name in list_entries(sheet.root, folder).files if looks_like_picture(name)]
+            paths = [f"{folder}/{name}" if folder else name for name in names]
+            beside += [path for path in paths if path not in listed]
+    if len(beside) > len(listed):
+        sheet.notes.append(f"{len(beside):,} pictures beside the {len(listed):,} annotated ones are not listed")
+    else:
+        sheet.problems += [Problem(path, "no_annotation", reason) for path in beside]
 
 
 def split_word(name: str) -> int | None:

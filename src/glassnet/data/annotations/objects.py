@@ -77,6 +77,10 @@ class BoxIndex(Index):
             counts[np.unique(objects.labels), split] += 1
         return counts
 
+    def label_names(self) -> list[str]:
+        """Return the names of the classes that every picture shows, in order; "" for background."""
+        return [", ".join(self.classes[label] for label in np.unique(each.labels)) for each in self.objects]
+
     def background(self) -> NDArray[np.int64]:
         """Return how many pictures of each split show nothing, (3,)."""
         empty = np.array([not len(objects) for objects in self.objects], bool)

@@ -9,8 +9,9 @@ from pathlib import Path
 from glassnet.data import builtin
 from glassnet.data.annotations.coco import find_coco, read_coco
 from glassnet.data.annotations.sheet import Sheet
+from glassnet.data.annotations.sheet_cache import kept_sheet
 from glassnet.data.annotations.table import EXPECTED, find_tables, read_tables
-from glassnet.data.annotations.voc import find_voc, read_voc
+from glassnet.data.annotations.voc import files_of_voc, find_voc, read_voc
 from glassnet.data.annotations.yolo import find_yolo, read_yolo
 from glassnet.data.arrays import refuse_grouping
 from glassnet.errors import DataError, UnknownName
@@ -65,8 +66,8 @@ def _seems(has: Callable[[Path], bool], path: Path) -> bool:
         return False
 
 
-def read_sheet(path: Path, name: str, group_by: str | None) -> Sheet:
-    """Return the sheet of `path` in a format.
+def read_sheet(path: Path, name: str, group_by: str | None, *, cache: bool = True) -> Sheet:
+    """Return the sheet of `path` in a format; cache: keep what thousands of XML files say for the next time.
 
     Raises `DataError` where it has no such annotations or they cannot be used as a whole, `InputError` for a
     `group_by` where there are no columns, and `OSError`.
@@ -76,7 +77,10 @@ def read_sheet(path: Path, name: str, group_by: str | None) -> Sheet:
         refuse_grouping(group_by, str(path))
     sheet = None
     if name == "voc" and path.is_dir() and (places := find_voc(path)):
-        sheet = read_voc(path, places)
+        if cache:
+            sheet = kept_sheet("voc", path, *files_of_voc(path, places), lambda: read_voc(path, places))
+        else:
+            sheet = read_voc(path, places)
     elif name == "coco" and (found := find_coco(path))[1]:
         sheet = read_coco(*found)
     elif name == "yolo" and (layout := find_yolo(path)) is not None:

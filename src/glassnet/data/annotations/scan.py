@@ -53,7 +53,7 @@ def scan_boxes(
     """
     fractions = check_fractions(split)
     check_positive(seed=seed + 1, workers=1 if workers is None else workers, limit_pixels=limit_pixels)
-    sheet = merge_repeated(_read(data, format, group_by))
+    sheet = merge_repeated(_read(data, format, group_by, cache))
     if evaluate_only:
         sheet = _to_judge(sheet)
     classes = class_names(sheet)
@@ -71,7 +71,7 @@ def scan_boxes(
     return _split(index, sheet, fractions, seed, evaluate_only)
 
 
-def _read(data: str | Path, format_name: str | None, group_by: str | None) -> Sheet:
+def _read(data: str | Path, format_name: str | None, group_by: str | None, cache: bool) -> Sheet:
     """Return the sheet of `data`, whose other formats, if it has any, are noted."""
     path = existing(data)
     if format_name is not None:
@@ -81,7 +81,7 @@ def _read(data: str | Path, format_name: str | None, group_by: str | None) -> Sh
         raise DataError(f"{str(path)!r} has no boxes in a format that is known; expected one of these: {LAYOUTS}")
     name = format_name or known[0]
     try:
-        sheet = read_sheet(path, name, group_by)
+        sheet = read_sheet(path, name, group_by, cache=cache)
     except OSError as error:
         raise DataError(f"cannot read {str(error.filename or path)!r}: {error.strerror or error}") from error
     if format_name is None and len(known) > 1:

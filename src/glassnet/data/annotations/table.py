@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glassnet.data.annotations.locate import Locator, split_word
+from glassnet.data.annotations.locate import Locator, split_word, tell_unlisted
 from glassnet.data.annotations.sheet import Sheet, four_numbers
 from glassnet.data.folders import list_entries, split_folders
 from glassnet.data.problems import Problem
@@ -132,6 +132,7 @@ def read_tables(root: Path, files: list[tuple[str, int | None]], group_by: str |
         raise DataError(f"{', '.join(path for path, _ in files)} give boxes in different columns; use one way in all")
     sheet.way = ways.pop()
     _note_way(sheet)
+    tell_unlisted(sheet, "no row of the table names it; a picture without objects needs one, with nothing else in it")
     return sheet
 
 

@@ -59,7 +59,8 @@ def _has_xml(root: Path, folder: str) -> bool:
 def read_voc(root: Path, places: list[Place]) -> Sheet:
     """Return the sheet of the XML files in `places`. A file that cannot be used is a problem, never an error."""
     sheet = Sheet(root.resolve().name or str(root), "voc", root)
-    listed = _read_sets(root, sheet)
+    stems = {_stem(name) for place in places for name in list_entries(root, place.annotations).files}
+    listed = _read_sets(root, sheet, stems)
     for place in places:
         _read_place(sheet, place, listed)
     if listed:
@@ -68,8 +69,19 @@ def read_voc(root: Path, places: list[Place]) -> Sheet:
     return sheet
 
 
-def _read_sets(root: Path, sheet: Sheet) -> dict[str, int]:
-    """Return {name without suffix: split} of ImageSets/Main, {} where there is none.
+def files_of_voc(root: Path, places: list[Place]) -> tuple[list[str], list[str]]:
+    """Return what a sheet is made from: the files that are read, and the names of pictures."""
+    folders = dict.fromkeys(place.annotations for place in places)
+    files = [f"{folder}/{name}" for folder in folders for name in list_entries(root, folder).files]
+    sets = root / "ImageSets" / "Main"
+    lists = [f"ImageSets/Main/{name}" for name in (*_SETS, "trainval.txt") if (sets / name).is_file()]
+    pictures = dict.fromkeys(place.pictures for place in places)
+    names = [f"{folder}/{name}" for folder in pictures for name in list_entries(root, folder).files]
+    return [path.removeprefix("/") for path in files if path.lower().endswith(".xml")] + lists, names
+
+
+def _read_sets(root: Path, sheet: Sheet, stems: set[str]) -> dict[str, int]:
+    """Return {name without suffix: split} of ImageSets/Main, {} where there is none; stems: names that are there.
 
     A name in two lists stays in the more held-out one. trainval.txt only counts where train.txt and val.txt are not.
     """
@@ -81,9 +93,10 @@ def _read_sets(root: Path, sheet: Sheet) -> dict[str, int]:
     for name, file in files.items():
         split = _SETS.get(name, TRAIN)
         for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            if not (name := _FLAG.sub("", line.strip())):
+            listed_name = line.strip() if line.strip() in stems else _FLAG.sub("", line.strip())
+            if not listed_name:
                 continue
-            stem = _stem(name) if looks_like_picture(name) else name
+            stem = _stem(listed_name) if looks_like_picture(listed_name) else listed_name
             if listed.get(stem, split) != split:
                 one, other = SPLITS[listed[stem]], SPLITS[split]  # files come in this order: train, val, test
                 reason = f"ImageSets/Main lists it for {one} and for {other}; it is only used for {other}"

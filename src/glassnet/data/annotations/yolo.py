@@ -150,11 +150,14 @@ def _has_labels(root: Path, folder: str) -> bool:
     if not (root / labels).is_dir():
         return False
     names = [name for name in list_entries(root, labels).files if name.endswith(".txt") and name not in _NAMES]
-    for name in names[:_LOOKED_AT]:
-        words = (root / labels / name).read_text(errors="replace").split("\n", 1)[0].split()
-        if len(words) >= 5 and words[0].replace(".", "").isdigit() and four_numbers(words[1:5]):
-            return True
-    return False
+    return any(_is_label_file(root / labels / name) for name in names[:_LOOKED_AT])
+
+
+def _is_label_file(path: Path) -> bool:
+    """Whether a text begins as a label file does; a licence or a list of pictures does not."""
+    with path.open(errors="replace") as file:
+        words = file.readline(1 << 12).split()
+    return len(words) >= 5 and words[0].replace(".", "").isdigit() and four_numbers(words[1:5]) is not None
 
 
 def read_yolo(layout: Layout) -> Sheet:
@@ -280,6 +283,6 @@ def _tell_orphans(sheet: Sheet, layout: Layout, seen: set[str]) -> None:
         inside = walk(layout.root, labels, ignored) if labels not in ("", ".") else list_entries(layout.root, "").files
         for path in inside:
             name = path.rpartition("/")[2]
-            if name.endswith(".txt") and path not in seen and name not in _NAMES and not name.startswith("README"):
+            if name.endswith(".txt") and path not in seen and _is_label_file(layout.root / path):
                 where = None if split is None else SPLITS[split]
                 sheet.problems.append(Problem(path, "missing", "its labels are here, its picture is not", where))

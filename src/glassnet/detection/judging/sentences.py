@@ -117,7 +117,11 @@ def _class(judgement: DetectionJudgement) -> tuple[str, str]:
         if true != called
     ]
     count, true, called = max(pairs, default=(0, "", ""))
-    often = f", most often {quoted(true)} called {quoted(called)} ({count:,})" if count else ""
+    often = (
+        f", most often {quoted(true)} called {quoted(called)} ({count:,})"
+        if 5 * count > judgement.errors["class"]
+        else ""
+    )
     return (
         f"wrong names: {_count(judgement.errors['class'], 'box')} placed well, but called another class{often}",
         "Look through these pictures for wrong annotations first; then add pictures of the classes that are confused.",

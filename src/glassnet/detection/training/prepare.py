@@ -23,9 +23,10 @@ from glassnet.detection.training.recipes import DetectionRecipe, detection_recip
 from glassnet.detection.training.run import DetectionRun
 from glassnet.detection.training.task import Detection, from_rows
 from glassnet.detection.yolo import registry as detectors
-from glassnet.errors import DataError, InputError, UnknownName
+from glassnet.errors import DataError
 from glassnet.models import registry
 from glassnet.models.pretrained import trained_preprocess
+from glassnet.models.words import split_words
 from glassnet.preprocess import Preprocess
 from glassnet.training.checkpoint import Learner
 from glassnet.training.choose import Choice, weights_installed, with_statistics
@@ -123,21 +124,21 @@ def prepare(settings: Settings) -> PreparedDetection:
     detectors.check_name(name)
     index = scan_boxes(settings.data, seed=settings.seed, group_by=settings.group_by, strict=settings.strict)
     check_trainable(index)
-    backbone, pretrained, why = choose_backbone(settings, source)
-    preprocess = input_preprocess(index, recipe, backbone, pretrained, source)
+    backbone = choose_backbone(settings, source)
+    preprocess = input_preprocess(index, recipe, backbone, source)
     pictures = load_pictures(index, preprocess, strict=settings.strict)
     check_trainable(pictures.index)
-    if source is None and not pretrained:
+    if source is None and not backbone.pretrained:
         preprocess = with_statistics(preprocess, pictures.pool, pictures.index.select("train"))
         pictures = replace(pictures, preprocess=preprocess)
-    weights = " with ImageNet weights" if pretrained else ""
-    reason = f"{name} on {backbone}{weights}, recipe {recipe.name}: {describe(pictures.index)}; {why}"
+    weights = " with ImageNet weights" if backbone.pretrained else ""
+    reason = f"{name} on {backbone.name}{weights}, recipe {recipe.name}: {describe(pictures.index)}; {backbone.why}"
     choice = Choice(
         network=name,
         recipe=recipe,
-        pretrained=pretrained,
+        pretrained=backbone.pretrained,
         reason=reason,
-        arguments={"backbone": backbone, **settings.arguments},
+        arguments={"backbone": backbone.name, "backbone_arguments": backbone.arguments, **settings.arguments},
     )
     return PreparedDetection(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
 
@@ -159,29 +160,41 @@ def prepare_again(settings: Settings, decided: dict[str, Any], followed: Any) ->
     return PreparedDetection(pictures, build(choice, pictures, settings, source), choice, settings.start_from)
 
 
-def choose_backbone(settings: Settings, source: Detector | None) -> tuple[str, bool | str, str]:
-    """Return the backbone, whether (or from where) its weights are pretrained, and why."""
+@dataclass(frozen=True)
+class BackboneChoice:
+    """A classifier by name, its arguments, whether (or from where) its weights are pretrained, and why."""
+
+    name: str
+    arguments: dict[str, Any]
+    pretrained: bool | str
+    why: str
+
+
+def choose_backbone(settings: Settings, source: Detector | None) -> BackboneChoice:
+    """Return the backbone that the user named ("mobilenet_v2 width=0.5"), or the best one that is at hand."""
     if source is not None:
-        return str(source.card.arguments["backbone"]), False, "it goes on from your detector"
+        given = source.card.arguments
+        return BackboneChoice(given["backbone"], given["backbone_arguments"], False, "it goes on from your detector")
     if settings.backbone is not None:
-        if settings.backbone not in registry.names():
-            raise UnknownName("backbone", settings.backbone, registry.names(), hint="see `glassnet networks`")
-        return settings.backbone, settings.pretrained, "you chose it"
+        name, arguments = registry.resolve(*split_words(settings.backbone))
+        return BackboneChoice(name, arguments, settings.pretrained, "you chose the backbone")
     if settings.pretrained or weights_installed():
-        return detectors.BACKBONE, settings.pretrained or True, "trained on ImageNet, so few pictures suffice"
-    return "resnet18", False, "no pretrained weights are installed (extra: pretrained), so it learns from scratch"
+        why = "trained on ImageNet, so few pictures suffice"
+        return BackboneChoice(detectors.BACKBONE, {}, settings.pretrained or True, why)
+    why = "no pretrained weights are installed (extra: pretrained), so it learns from scratch"
+    return BackboneChoice("resnet18", {}, False, why)
 
 
 def input_preprocess(
-    index: BoxIndex, recipe: DetectionRecipe, backbone: str, pretrained: bool | str, source: Detector | None
+    index: BoxIndex, recipe: DetectionRecipe, backbone: BackboneChoice, source: Detector | None
 ) -> Preprocess:
     """Return how pictures become the input: whole, scaled to fit, in the shape that most of them have."""
     if source is not None:
         return source.preprocess
     base = (
-        trained_preprocess(backbone, pretrained, in_channels=index.channels)
-        if pretrained
-        else registry.default_preprocess(backbone, in_channels=index.channels)
+        trained_preprocess(backbone.name, backbone.pretrained, in_channels=index.channels)
+        if backbone.pretrained
+        else registry.default_preprocess(backbone.name, in_channels=index.channels, **backbone.arguments)
     )
     height, width = np.median(index.sizes, axis=0).tolist()
     shorter = max(MULTIPLE, MULTIPLE * math.ceil(recipe.size * min(height, width) / max(height, width) / MULTIPLE))
@@ -195,13 +208,7 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Detect
     torch.manual_seed(settings.seed)
     classes = pictures.index.classes
     if source is not None:
-        if tuple(classes) != source.classes:
-            raise InputError(
-                f"the data have the classes {', '.join(classes)}, the detector to start from knows "
-                f"{', '.join(source.classes)}; they must be the same ones: train a new one, or start from its backbone"
-            )
-        source.card.thresholds = {}
-        return Detector(source.module, replace(source.card, parent=settings.start_from))
+        return source.for_classes(classes, parent=settings.start_from)
     arguments = dict(choice.arguments)
     return Detector.create(
         choice.network,

@@ -18,7 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from glassnet.boxes import clip_boxes_to_image
 from glassnet.detection.detections import Detections
+from glassnet.detection.detector import check_thresholds
 from glassnet.detection.suppression import batched_nms
 from glassnet.detection.windows.places import Size, sliding_of
 from glassnet.detection.windows.pyramid import check_scales, level, whole
@@ -90,7 +92,7 @@ class WindowDetector:
             raise InputError(f"iou is {iou}; expected a number from 0 to 1")
         self.network, self.background, self.iou = network, background, iou
         self.scales = check_scales(scales)
-        self.threshold = check_threshold(threshold, network.classes)
+        self.threshold = check_thresholds(threshold, network.classes)
         self.way = make_way(network, way, stride, batch_size=batch_size, device=device)
 
     @property
@@ -102,6 +104,12 @@ class WindowDetector:
     def classes(self) -> tuple[str, ...]:
         """The class names; the background's is among them, and never found."""
         return self.network.classes
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """For each class the least probability that counts as found."""
+        given = self.threshold if isinstance(self.threshold, Mapping) else dict.fromkeys(self.classes, self.threshold)
+        return {name: float(given.get(name, 0.0)) for name in self.classes}
 
     def detect(
         self, images: Picture | Iterable[Picture], *, threshold: float | Mapping[str, float] | None = None
@@ -116,7 +124,7 @@ class WindowDetector:
 
         threshold: the least probability that is given; None takes the detector's own.
         """
-        least = self.threshold if threshold is None else check_threshold(threshold, self.classes)
+        least = self.threshold if threshold is None else check_thresholds(threshold, self.classes)
         for picture in as_pictures(images):
             path = os.fspath(picture) if isinstance(picture, str | Path) else None
             try:
@@ -142,7 +150,7 @@ class WindowDetector:
         parts = [self._candidates(answers, least) for answers in self._answers(pixels)]
         boxes, scores, labels = (torch.cat(column) for column in zip(*parts, strict=True))
         best = scores.argsort(descending=True, stable=True)[:MOST_CANDIDATES]
-        boxes, scores, labels = clip(boxes[best], size), scores[best], labels[best]
+        boxes, scores, labels = clip_boxes_to_image(boxes[best], size), scores[best], labels[best]
         kept = batched_nms(boxes, scores, labels, self.iou)[:MOST_FOUND]
         return Detections(
             boxes=boxes[kept].numpy(),
@@ -200,26 +208,8 @@ def _crop_stride(network: Network, window: Size, stride: int | None) -> Size:
         return max(1, window[0] // 4), max(1, window[1] // 4)
 
 
-def check_threshold(threshold: float | Mapping[str, float], classes: Sequence[str]) -> float | Mapping[str, float]:
-    """Return `threshold`; raise `InputError` for one outside [0, 1], `UnknownName` for one of no class."""
-    each = threshold if isinstance(threshold, Mapping) else {"": threshold}
-    for name, value in each.items():
-        if name and name not in classes:
-            raise UnknownName("class", name, classes, hint="thresholds are for the network's classes")
-        if not (math.isfinite(value) and 0 <= value <= 1):
-            of = f" of {name!r}" if name else ""
-            raise InputError(f"threshold{of} is {value}; expected a probability from 0 to 1")
-    return threshold
-
-
 def thresholds_of(threshold: float | Mapping[str, float], classes: Sequence[str], background: str | None) -> Tensor:
     """Return the least probability of each class, (K,); the background's is beyond any."""
     given = threshold if isinstance(threshold, Mapping) else dict.fromkeys(classes, threshold)
     values = [math.inf if name == background else float(given.get(name, 0.0)) for name in classes]
     return torch.tensor(values, dtype=torch.float64).float()
-
-
-def clip(boxes: Tensor, size: Size) -> Tensor:
-    """Return `boxes` (n, 4) float xyxy, cut to a picture of `size` (height, width)."""
-    height, width = size
-    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))

@@ -8,24 +8,20 @@ A small picture is thereby enlarged, as the preprocess would enlarge it.
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import ExifTags, Image
 from torch import Tensor
 
 from glassnet.detection.windows.places import Size, Sliding
-from glassnet.errors import InputError, PictureError
-from glassnet.files import open_regular
+from glassnet.errors import InputError
 from glassnet.models.prediction import Picture
-from glassnet.preprocess import Pixels, Preprocess, open_picture
+from glassnet.placement import displayed_size
+from glassnet.preprocess import Pixels, Preprocess
 
 MOST_PIXELS = 100_000_000
 """Of one scale; as floats of three channels they take 1.2 GB."""
@@ -75,9 +71,7 @@ def whole(preprocess: Preprocess, picture: Picture) -> Pixels:
 
     Raises `PictureError` for one that cannot be read.
     """
-    source = _read(picture)
-    height, width = _shown_size(source)
-    return _at(preprocess, (height, width)).intermediate(source)
+    return _at(preprocess, displayed_size(picture)).intermediate(picture)
 
 
 def level(preprocess: Preprocess, pixels: Pixels, scale: float, sliding: Sliding) -> Level:
@@ -104,32 +98,3 @@ def level(preprocess: Preprocess, pixels: Pixels, scale: float, sliding: Sliding
 def _at(preprocess: Preprocess, size: Size) -> Preprocess:
     """Return the preprocess that makes exactly `size` (height, width) of the whole picture."""
     return dataclasses.replace(preprocess, height=size[0], width=size[1], resize="squash", crop=1.0, decode="full")
-
-
-def _read(picture: Picture) -> Any:
-    """Return a path's bytes, and anything else as it is."""
-    if not isinstance(picture, str | Path):
-        return picture
-    try:
-        with open_regular(str(picture)) as file:
-            return file.readall()
-    except (OSError, PictureError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise PictureError(f"cannot read {picture}: {reason}", kind="unreadable") from error
-
-
-def _shown_size(source: Any) -> Size:
-    """Return (height, width) as people see it, from the header alone where it is a file's bytes."""
-    if isinstance(source, bytes):
-        array = source.startswith(b"\x93NUMPY")
-        source = np.load(io.BytesIO(source), allow_pickle=False) if array else open_picture(source)
-    if isinstance(source, Image.Image):
-        try:
-            turned = int(source.getexif().get(ExifTags.Base.Orientation, 1)) >= 5
-        except Exception:  # a broken EXIF block does not make the pixels worse
-            turned = False
-        return (source.width, source.height) if turned else (source.height, source.width)
-    if not isinstance(source, np.ndarray) or source.ndim not in (2, 3) or 0 in source.shape:
-        what = f"an array of shape {source.shape}" if isinstance(source, np.ndarray) else f"a {type(source).__name__}"
-        raise PictureError(f"{what} came; expected a picture: (H, W) or (H, W, C) with H, W, C above 0")
-    return source.shape[0], source.shape[1]

@@ -110,10 +110,11 @@ class Convolutional:
         return scores.permute(1, 2, 0)[:: self.step[0], :: self.step[1]].contiguous()
 
     def _longest(self, size: Size, axis: int) -> int:
-        """Return how many positions a tile may have along an axis of a picture of `size`; at least one."""
-        limit = max(
-            math.isqrt(self.pixels), self.pixels // size[1 - axis]
-        )  # a short side leaves its pixels to the long
+        """Return how many positions a tile may have along an axis of a picture of `size`; at least one.
+
+        Tiles are squares, but for a picture with a short side, which leaves its pixels to the long one.
+        """
+        limit = max(math.isqrt(self.pixels), self.pixels // size[1 - axis])
         if size[axis] <= limit:
             return self.own.positions(size)[axis]
         fitting = (limit - self.own.window[axis]) // self.own.stride[axis] + 1

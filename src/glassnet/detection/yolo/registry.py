@@ -23,6 +23,9 @@ _ABOUT = {
     "yolo_v1": "the paper's single grid of cells, to learn from",
 }
 
+SCORES = ("head.scores.", "head.weight", "head.bias")
+"""Names, or their beginnings, of the tensors whose shape depends on the number of classes."""
+
 BACKBONE = "efficientnet_lite0"
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from glassnet.errors import InputError
 from glassnet.explain.judging.importance import Floats
 from glassnet.models.prediction import Picture
+from glassnet.placement import Placement
 from glassnet.preprocess import Preprocess, open_picture
 
 Boxes = npt.NDArray[np.float64]
@@ -61,14 +62,8 @@ def boxes_in_input(boxes: npt.ArrayLike, size: tuple[int, int], preprocess: Prep
     height, width = size
     if (given < 0).any() or (given[:, [0, 2]] > width).any() or (given[:, [1, 3]] > height).any():
         raise InputError(f"boxes {given.tolist()} reach out of their picture of {width}x{height} pixels")
-    down, across = preprocess.store_height / height, preprocess.store_width / width
-    if preprocess.resize != "squash":
-        down = across = max(down, across) if preprocess.resize == "shortest" else min(down, across)
-    scale = np.array([across, down, across, down])
-    # Resized, the picture lies in the middle of the input, whether it reaches beyond it or not.
-    middle = np.array([preprocess.width - width * across, preprocess.height - height * down] * 2) / 2
     edges = np.array([preprocess.width, preprocess.height] * 2, np.float64)
-    moved = np.clip(given * scale + middle, 0, edges)
+    moved = np.clip(Placement.of(preprocess, size).to_input(given), 0, edges)
     seen: Boxes = moved[(moved[:, :2] < moved[:, 2:]).all(1)]
     return seen
 

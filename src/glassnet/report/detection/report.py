@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.detection.api import judge_finder
@@ -52,10 +53,10 @@ def write_report(
     return write_detection_report(run.report, report)
 
 
-def evaluate_run(run: DetectionRun, *, split: str, device: str = "auto", seed: int = 0) -> DetectionJudgement:
-    """Judge a run's detector on a split of its own data; raise `DataError` where they have changed since."""
+def evaluate_run(run: DetectionRun, *, split: str, **how: Any) -> DetectionJudgement:
+    """Judge a run's detector on a split of its own data; `how` as for `judge_finder`. Raises `DataError` as below."""
     index = run_index(run)
-    return judge_finder(run.network, index, index.select(split), split=split, device=device, seed=seed)
+    return judge_finder(run.network, index, index.select(split), split=split, **how)
 
 
 def run_index(run: DetectionRun) -> BoxIndex:

@@ -8,7 +8,7 @@ learn from crops of the training pictures: cells, and places where no cell lies 
 Then they slide over validation pictures, and what is found is judged by COCO's average precision. What counts here is
 the difference between the ways and not the level: a window is square and comes in a few sizes, so boxes fit roughly.
 
-    python benchmarks/window_agreement.py --squeezenet squeezenet.safetensors [--pictures 12] [--epochs 6]
+    python benchmarks/window_agreement.py --squeezenet squeezenet.safetensors [--learn 50] [--pictures 6] [--epochs 3]
 
 Writes benchmarks/results/window_agreement.md. No time is measured. The network file is made by
 `glassnet weights import squeezenet_v1.0.npz --network squeezenet1_0 -o squeezenet.safetensors`.
@@ -69,10 +69,10 @@ def photographs(squeezenet: Path | None) -> list[str]:
     return [row(agreement(network, pictures, scales=(1.5, 2.0), stride=32), "photographs", {}) for network in networks]
 
 
-def cut_out(index: Any, folder: Path) -> None:
-    """Write crops of the training pictures to one folder for each class, as 32 x 32 PNG."""
+def cut_out(index: Any, folder: Path, count: int) -> None:
+    """Write crops of the first `count` training pictures to one folder for each class, as 32 x 32 PNG."""
     rng = np.random.default_rng(0)
-    for item in index.select("train").tolist():
+    for item in index.select("train")[:count].tolist():
         picture = Image.open(index.source(item)).convert("RGB")
         objects = index.objects[item]
         squares = [
@@ -118,7 +118,7 @@ def beside(
     return found
 
 
-def cells(pictures: int, epochs: float) -> list[str]:
+def cells(learn: int, pictures: int, epochs: float) -> list[str]:
     """Return a row for each of the two classifiers of blood cells."""
     import glassnet
     from glassnet.data.annotations.scan import scan_boxes
@@ -131,7 +131,7 @@ def cells(pictures: int, epochs: float) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "crops").mkdir()
-        cut_out(index, folder / "crops")
+        cut_out(index, folder / "crops", learn)
         for title, padding in (("padded", "same"), ("valid", "valid")):
             description = folder / f"{title}.toml"
             description.write_text(LAYERS.format(name=title, padding=padding), "utf-8")
@@ -175,22 +175,30 @@ def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--squeezenet", type=Path)
-    parser.add_argument("--pictures", type=int, default=12)
-    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--cells", action=argparse.BooleanOptionalAction, default=True, help="with the blood cells")
+    parser.add_argument("--pictures", type=int, default=6)
+    parser.add_argument("--learn", type=int, default=50, help="training pictures of cells that crops are taken from")
+    parser.add_argument("--epochs", type=float, default=3)
     options = parser.parse_args()
-    write([*photographs(options.squeezenet), *cells(options.pictures, options.epochs)], options.epochs)
+    rows = photographs(options.squeezenet)
+    if options.cells:
+        rows += cells(options.learn, options.pictures, options.epochs)
+    write(rows, options.learn, options.epochs)
 
 
-def write(rows: list[str], epochs: float) -> None:
+def write(rows: list[str], learn: int, epochs: float) -> None:
     """Write the page."""
     from glassnet.nn.device import versions
 
     said = versions()
+    cells_words = f"the classifiers of cells learnt from {learn} pictures for {epochs:g} epochs"
+    if not any("blood cells" in row for row in rows):
+        cells_words = "without the blood cells (--no-cells), so nothing is judged by mAP"
     head = [
         "# How far the two ways of sliding a window agree",
         "",
         f"{date.today()}; Python {said['python']}, torch {said['torch']}, glassnet {said['glassnet']}.",
-        f"One run, seed 0; the classifiers of cells learnt for {epochs:g} epochs.",
+        f"One run, seed 0; {cells_words}.",
         "Made by `benchmarks/window_agreement.py`, which says what the networks and pictures are. Correlation: of all",
         "windows' and classes' scores. Difference: the largest of two logits. Probability: the mean difference of the",
         "likeliest class's. mAP50 and mAP: COCO's, everything found counts.",

@@ -131,6 +131,8 @@ def test_help_answers_quickly() -> None:
 
 def test_the_public_surface() -> None:
     assert sorted(glassnet.__all__) == [
+        "Detections",
+        "Detector",
         "Explanation",
         "GlassnetError",
         "Network",
@@ -140,6 +142,8 @@ def test_the_public_surface() -> None:
         "Run",
         "check_data",
         "compare",
+        "convert_data",
+        "detect",
         "evaluate",
         "explain_picture",
         "filters",

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Detections": "glassnet.detection.detections",
+    "Detector": "glassnet.detection.detector",
     "Explanation": "glassnet.explain.explanation",
     "GlassnetError": "glassnet.errors",
     "Network": "glassnet.models.network",
@@ -29,6 +31,8 @@ _HOME = {
     "Run": "glassnet.training.run",
     "check_data": "glassnet.verbs",
     "compare": "glassnet.verbs",
+    "convert_data": "glassnet.verbs",
+    "detect": "glassnet.verbs",
     "evaluate": "glassnet.verbs",
     "explain_picture": "glassnet.explain.api",
     "filters": "glassnet.explain.api",
@@ -45,6 +49,8 @@ _HOME = {
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the surface; a test freezes it
 
 if TYPE_CHECKING:
+    from glassnet.detection.detections import Detections as Detections
+    from glassnet.detection.detector import Detector as Detector
     from glassnet.errors import GlassnetError as GlassnetError
     from glassnet.explain.api import explain_picture as explain_picture
     from glassnet.explain.api import filters as filters
@@ -58,6 +64,8 @@ if TYPE_CHECKING:
     from glassnet.training.run import Run as Run
     from glassnet.verbs import check_data as check_data
     from glassnet.verbs import compare as compare
+    from glassnet.verbs import convert_data as convert_data
+    from glassnet.verbs import detect as detect
     from glassnet.verbs import evaluate as evaluate
     from glassnet.verbs import find_learning_rate as find_learning_rate
     from glassnet.verbs import inspect as inspect

@@ -10,6 +10,7 @@ from glassnet.data.annotations.recognise import annotation_format
 from glassnet.data.builtin import names as builtin_names
 from glassnet.errors import InputError, UnknownName
 from glassnet.models.base import file_in
+from glassnet.models.inspection import Subject
 from glassnet.models.network import Network, load_network
 from glassnet.training.prepare import CLASSIFICATION
 from glassnet.training.prepared import Kind
@@ -133,6 +134,20 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
     from glassnet.detection.windows import WindowDetector
 
     return WindowDetector(network, device=device)
+
+
+def finder_subject(target: str | Path, arguments: Any) -> Subject:
+    """Return the detector or localiser that `target` names as `inspect` wants it; a detector up to its grids' answers.
+
+    Raises `InputError` for arguments.
+    """
+    from glassnet.detection.detector import Answering, Detector
+
+    if arguments:
+        raise InputError(f"{str(target)!r} is a file that says how it was built; arguments are for names")
+    found = load(target)
+    module = Answering(found.module) if isinstance(found, Detector) else found.module
+    return Subject(name=str(target), title=found.title, module=module, input_shape=found.module.input_size)
 
 
 def write_report(run: Run, **how: Any) -> Path:

@@ -21,13 +21,14 @@ from glassnet.data.annotations.write import Conversion, write_annotations
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.data.problems import write_problems_csv
+from glassnet.data.walking import walk
 from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
 from glassnet.files import check_writable, write_text
 from glassnet.models import registry
 from glassnet.models.exchange import export_network, import_network
-from glassnet.models.inspection import Inspection, inspect_network
+from glassnet.models.inspection import Inspection, inspect_network, inspect_subject
 from glassnet.models.layouts import LAYOUTS, layouts
 from glassnet.models.network import Network, Prediction, load_network
 from glassnet.models.pretrained import has_weights, sources
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.detection.localisation import Localiser
     from glassnet.detection.localisation.judgement import LocalisationJudgement
+    from glassnet.explain.figures.rows import Explained
+    from glassnet.models.prediction import Picture
 
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
@@ -259,31 +262,25 @@ def at_least_one(answers: Iterator[Answer], named: Sequence[str | Path]) -> Iter
         raise InputError(f"no picture in {', '.join(repr(str(path)) for path in named)}; check the path")
 
 
-def walk(paths: Iterable[str | Path]) -> Iterator[str]:
-    """Yield the picture files that `paths` name, folders opened lazily and links to folders not followed."""
-    for path in paths:
-        text = os.fspath(path).rstrip("\n")  # a line of stdin ends in one
-        if os.path.isdir(text):  # noqa: PTH112 - a million times; a Path costs 5x
-            yield from walk_folder(text)
-        elif text:
-            yield text
+def explain_boxes(
+    network: str | Path,
+    pictures: Sequence[Picture],
+    methods: Sequence[str],
+    *,
+    boxes: Sequence[int] = (0,),
+    threads: int | None = None,
+    **how: Any,
+) -> list[Explained]:
+    """Explain why a detector found the `boxes` of each picture, 0 being the surest; a row for each picture.
 
+    `how` as for `glassnet.detection.explained.explain_detections`, which says what it raises.
+    """
+    from glassnet.detection.detector import Detector
+    from glassnet.detection.explained import explain_detections
 
-def walk_folder(folder: str) -> Iterator[str]:
-    """Yield the picture files below `folder`, without holding their list; an unreadable folder is passed on."""
-    try:
-        entries = os.scandir(folder)
-    except OSError:
-        yield folder  # reading it as a picture gives the error its row
-        return
-    with entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk_folder(entry.path)
-            else:
-                yield entry.path
+    set_threads(threads)
+    strict = len(pictures) == 1
+    return list(explain_detections(Detector.load(network), pictures, methods, boxes=boxes, strict=strict, **how))
 
 
 def write_report(
@@ -446,7 +443,10 @@ def inspect(
     """
     if picture is not None and Path(picture).suffix.lower() != ".svg":
         raise InputError(f"the picture is to go to {str(picture)!r}; it is an SVG, so let the name end in .svg")
-    found = inspect_network(network, size=size, arguments=arguments, batch_size=batch_size)
+    if tasks.task_of(network) != "classification":
+        found = inspect_subject(tasks.finder_subject(network, arguments), size=size, batch_size=batch_size)
+    else:
+        found = inspect_network(network, size=size, arguments=arguments, batch_size=batch_size)
     if picture is not None:
         write_text(Path(picture), draw(found.trace, found.title))
     return found
@@ -454,7 +454,13 @@ def inspect(
 
 def recipes() -> dict[str, tuple[str, Recipe]]:
     """Return each named recipe with the sentence that says what it is for."""
-    return {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
+    from glassnet.detection.localisation import recipes as localisation
+    from glassnet.detection.training import recipes as detection
+
+    found = {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
+    for others in (detection, localisation):
+        found |= {name: (others.summary(name), recipe) for name, recipe in others.named_recipes().items()}
+    return found
 
 
 def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **choices: Any) -> Finding:
@@ -464,7 +470,7 @@ def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **
     """
     if output is not None:
         check_writable(Path(output))
-    found = find_lr(data, **choices)
+    found = find_lr(data, kind=tasks.kind_for(data), **choices)
     if output is not None:
         found.plot(Path(output))
     return found

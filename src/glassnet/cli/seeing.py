@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from glassnet.cli.options import Data, Device, Json, NetworkArgument, Pretrained, Seed, Threads, Weights, assignments
 from glassnet.errors import InputError
+
+if TYPE_CHECKING:
+    from glassnet.explain.figures.rows import Explained
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Label = Annotated[
@@ -40,6 +44,10 @@ def explain(
         ),
     ] = "auto",
     label: Label = None,
+    box: Annotated[
+        list[int] | None,
+        typer.Option(help="Of a detector: which box, 0 being the surest (the default); several times."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -72,15 +80,18 @@ def explain(
         return
     if network is None:
         raise InputError("no network is given; for example: glassnet explain runs/photos-1 a.jpg")
+    from glassnet import verbs
     from glassnet.explain import api
-    from glassnet.explain.figures.save import check_output, save_rows
+    from glassnet.explain.figures.save import check_output
     from glassnet.explain.progress import live
+    from glassnet.tasks import task_of
 
     names = words(method) or METHODS.split(",")
     common: dict[str, Any] = {"settings": assignments(set_, "--set"), "pretrained": weights or pretrained}
     common |= {"device": device, "threads": threads, "seed": seed}
     if judge is not None:
-        _judge_only({"pictures": pictures, "--class": label, "--layer": layer != "auto", "--output": output})
+        given = {"pictures": pictures, "--class": label, "--layer": layer != "auto", "--output": output, "--box": box}
+        _refuse(given, "--judge prints a table about all its data")
         with live("judging", quiet=quiet) as progress:
             verdict = api.judge_methods(network, judge, names, progress=progress, **common)
         show.verdict(verdict, json=json)
@@ -89,6 +100,21 @@ def explain(
         raise InputError("no picture is given; name some, or judge the methods on data: --judge DATA")
     path = output or Path("explain.png")
     check_output(path)
+    if task_of(network) == "detection":
+        _refuse({"--class": label, "--weights": weights, "--pretrained": pretrained}, f"{network} is a detector")
+        with live("explaining", quiet=quiet) as progress:
+            rows = verbs.explain_boxes(
+                network,
+                pictures,
+                names,
+                boxes=box or [0],
+                settings=common["settings"] | ({} if layer == "auto" else {"layer": layer}),
+                threads=threads,
+                progress=progress,
+            )
+        _finish(rows, path, json=json)
+        return
+    _refuse({"--box": box}, f"{network} is no detector")
     with live("explaining", quiet=quiet) as progress:
         rows = list(
             api.explain_pictures(
@@ -102,12 +128,7 @@ def explain(
                 **common,
             )
         )
-    save_rows(rows, path)
-    show.explanations(rows, path, json=json)
-    failed = sum(row.error is not None for row in rows)
-    if failed:
-        print(f"{failed} picture(s) could not be read", file=sys.stderr)
-        raise typer.Exit(1)
+    _finish(rows, path, json=json)
 
 
 def look(
@@ -286,8 +307,21 @@ def place(text: str | None) -> tuple[int, int] | None:
     return found[0], found[1]
 
 
-def _judge_only(given: dict[str, object]) -> None:
-    """Raise `InputError` for what has no meaning beside --judge."""
+def _finish(rows: Sequence[Explained], path: Path, *, json: bool) -> None:
+    """Draw what was explained, print it, and leave with 1 where a picture could not be."""
+    from glassnet import show
+    from glassnet.explain.figures.save import save_rows
+
+    save_rows(rows, path)
+    show.explanations(rows, path, json=json)
+    failed = sum(row.error is not None for row in rows)
+    if failed:
+        print(f"{failed} picture(s) could not be read", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Raise `InputError` for options that have no meaning here."""
     wrong = [name for name, value in given.items() if value]
     if wrong:
-        raise InputError(f"--judge prints a table about all its data; leave out {' and '.join(wrong)}")
+        raise InputError(f"{why}; leave out {' and '.join(wrong)}")

@@ -65,9 +65,12 @@ def draw(picture: Picture, detections: Detections, *, truth: Objects | None = No
     return canvas
 
 
-def outline(canvas: Image.Image, boxes: Sequence[Sequence[float]], colour: Colour = WHITE) -> None:
-    """Draw boxes (n, 4) xyxy on an RGB image itself, without labels."""
+def outline(
+    canvas: Image.Image, boxes: Sequence[Sequence[float]], colour: Colour = WHITE, *, width: int | None = None
+) -> None:
+    """Draw boxes (n, 4) xyxy on an RGB image itself, without labels; lines of `width` pixels, by default as `draw`."""
     pen = _Pen(canvas)
+    pen.width = width or pen.width
     for box in boxes:
         pen.box(np.asarray(box, np.float32), colour)
 

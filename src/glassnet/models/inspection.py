@@ -65,9 +65,13 @@ def inspect_network(
     Memory for training is for batches of `batch_size` pictures and SGD with momentum. Raises `InputError` where the
     pictures are too small for the network, or the batch for its batch norms.
     """
+    return inspect_subject(find_subject(target, arguments or {}), size=size, batch_size=batch_size)
+
+
+def inspect_subject(subject: Subject, *, size: tuple[int, int] | None = None, batch_size: int = 32) -> Inspection:
+    """Return what a module costs, as `inspect_network` does."""
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; expected at least 1")
-    subject = find_subject(target, arguments or {})
     channels, height, width = subject.input_shape
     traced = trace(subject.module, (channels, *(size or (height, width))))
     return Inspection(

@@ -113,4 +113,4 @@ def localisation(judged: LocalisationJudgement) -> None:
     ]
     print_table(("class", "class and box right", "class right", "mean IoU", "pictures"), rows)
     if judged.several:
-        print(f"{judged.several:,} of the pictures show several objects; only the largest of each was judged")
+        print(f"pictures with several objects: {judged.several:,}; only the largest of each was judged")

@@ -23,8 +23,8 @@ from glassnet.training.guard import memory_advice
 from glassnet.training.loop import choose_what_trains, gradient, take_step
 from glassnet.training.optimisers import set_learning_rates
 from glassnet.training.plan import reseed
-from glassnet.training.prepare import prepare
-from glassnet.training.prepared import Settings
+from glassnet.training.prepare import CLASSIFICATION
+from glassnet.training.prepared import Kind, Settings
 from glassnet.training.progress import Display
 from glassnet.training.setup import endless, make_job, make_learner, make_plan
 from glassnet.training.train import absolute
@@ -76,11 +76,12 @@ def find_lr(
     lowest: float = 1e-6,
     highest: float = 10.0,
     quiet: bool | None = None,
+    kind: Kind = CLASSIFICATION,
 ) -> Finding:
     """Train for at most `steps` steps at rates from `lowest` to `highest`, on a network that is then thrown away.
 
-    The other arguments are those of `train`. Raises `InputError` for wrong ones, `Diverged` where even the lowest
-    rates give no finite loss.
+    The other arguments are those of `train`, `kind` among them. Raises `InputError` for wrong ones, `Diverged` where
+    even the lowest rates give no finite loss.
     """
     if steps < 10 or not 0 < lowest < highest < math.inf:
         raise InputError(
@@ -88,6 +89,7 @@ def find_lr(
         )
     settings = Settings(
         data=absolute(data),
+        task=kind.name,
         network=network,
         recipe=recipe,
         overrides=dict(overrides or {}),
@@ -99,7 +101,7 @@ def find_lr(
     )
     set_threads(threads)
     reuse_memory()
-    prepared = prepare(settings)
+    prepared = kind.prepare(settings)
     rates = np.geomspace(lowest, highest, steps).tolist()
     with Display(quiet=quiet) as display, memory_advice(prepared.recipe):
         display.say(prepared.choice.reason)

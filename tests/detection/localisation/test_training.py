@@ -223,11 +223,16 @@ def test_on_the_command_line(run: LocalisationRun, shown: Path, body: str, tmp_p
     said = runner.invoke(app, ["evaluate", str(run.path)])
     assert said.exit_code == 0, said.output
     assert re.search(r"class and box right \d+\.\d%", said.stdout)
-    assert "10 of the pictures show several objects" in said.stdout
+    assert "pictures with several objects: 10; only the largest" in said.stdout
     said = runner.invoke(app, ["evaluate", str(run.path), str(shown), "--json"])
     assert said.exit_code == 0, said.output
     judged = LocalisationJudgement.from_dict(json.loads(said.stdout))
     assert replace(judged, seconds=0.0) == replace(run.evaluation, seconds=0.0)
+    said = runner.invoke(app, ["inspect", str(run.path), "--json"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["parameters"] == run.network.num_parameters
+    said = runner.invoke(app, ["recipes", "--json"])
+    assert json.loads(said.stdout)["localise"]["box_weight"] == 5.0
     picture = str(shown.parent / "000.png")
     said = runner.invoke(app, ["detect", str(run.path), picture, "--json", "--threshold", "0"])
     assert said.exit_code == 0, said.output

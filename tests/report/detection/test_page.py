@@ -79,7 +79,7 @@ def test_every_id_is_there_once_and_every_link_leads_to_one(html: str) -> None:
 def test_the_headline_numbers_are_said(html: str) -> None:
     text = read(html).text
     for said in (
-        "58.0%", "95% interval 52.0% to 63.0%", "89.0% 84.0% to 93.0%", "Nine of ten boxes fit roughly",
+        "58.0%", "95% interval 52.0% to 63.0%", "89.0%84.0% to 93.0%", "Nine of ten boxes fit roughly",
         "310 of 420", "4.8 points", "(background)", "which has the best F1 on validation", "4 of them show no object",
         "1 picture that could not be judged", "glassnet train shapes --recipe detect --seed 0",
     ):  # fmt: skip

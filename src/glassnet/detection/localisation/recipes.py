@@ -49,6 +49,11 @@ def named_recipes() -> dict[str, LocalisationRecipe]:
     return {name: function() for name, function in _NAMED.items()}
 
 
+def summary(name: str) -> str:
+    """Return the one-line description of a named recipe."""
+    return (_NAMED[name].__doc__ or "").splitlines()[0]
+
+
 def localisation_recipe(name: str, **overrides: Any) -> LocalisationRecipe:
     """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
     return find_recipe(name, LocalisationRecipe, named_recipes()).replace(**overrides)

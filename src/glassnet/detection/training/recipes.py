@@ -94,6 +94,11 @@ def named_recipes() -> dict[str, DetectionRecipe]:
     return {name: function() for name, function in _NAMED.items()}
 
 
+def summary(name: str) -> str:
+    """Return the one-line description of a named recipe."""
+    return (_NAMED[name].__doc__ or "").splitlines()[0]
+
+
 def detection_recipe(name: str, **overrides: Any) -> DetectionRecipe:
     """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
     return find_recipe(name, DetectionRecipe, named_recipes()).replace(**overrides)

@@ -8,7 +8,7 @@ left.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,10 +23,12 @@ from glassnet.errors import GlassnetError, InputError
 from glassnet.explain.explanation import Explanation
 from glassnet.explain.progress import live
 from glassnet.models.prediction import Picture
-from glassnet.report.thumbnails import Thumbnail, thumbnail
+from glassnet.report.thumbnails import Thumbnail
 
 AT_MOST = 8
 """Boxes explained in a report."""
+SIDE = 320
+"""Pixels of the longer side of a picture on the page."""
 CLASS_MAPS = ("gradcam", "hirescam")
 
 
@@ -136,13 +138,12 @@ def _explain(detector: Detector, asked: _Asked, result: PictureResult, box: Box)
             continue
         maps.append((shown.title, _map(shown)))
     picture = displayed(asked.picture) if shown is None else Image.fromarray(_three(shown.picture))
-    outline(picture, [box.xyxy if shown is None else shown.settings["box"]])
     return Explained(
         label=box.label,
         score=box.score or 0.0,
         verdict=box.verdict,
         path=result.path,
-        picture=thumbnail(np.asarray(picture)),
+        picture=_with_box(picture, box.xyxy if shown is None else shown.settings["box"]),
         maps=tuple(maps),
     )
 
@@ -152,10 +153,20 @@ def _map(explained: Explanation) -> Thumbnail:
     from glassnet.explain.figures import panels  # Matplotlib
     from glassnet.explain.page import uris
 
-    pixels = Image.fromarray(uris.to_pixels(panels.overlaid(explained)))
-    scale = pixels.width / explained.picture.shape[1]
-    outline(pixels, [[side * scale for side in explained.settings["box"]]])
-    return thumbnail(np.asarray(pixels))
+    image = Image.fromarray(uris.to_pixels(panels.overlaid(explained)))
+    scale = image.width / explained.picture.shape[1]
+    return _with_box(image, [side * scale for side in explained.settings["box"]])
+
+
+def _with_box(image: Image.Image, box: Sequence[float]) -> Thumbnail:
+    """Return an image at the page's size with the box on it: drawn afterwards, so that its line stays visible."""
+    from glassnet.explain.page import uris
+
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    shown = image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+    outline(shown, [[side * scale for side in box]], width=2)
+    return Thumbnail(uris.jpeg(np.asarray(shown)), pixelated=False)
 
 
 def _three(pixels: np.ndarray) -> np.ndarray:

@@ -162,6 +162,7 @@ def judged_note(split: str, tta: bool) -> str:
 def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> str:
     """The shell commands that make the same run again: what was decided, not what was asked for."""
     words = ["glassnet", "train", settings["data"]]
+    words += ["--task", "localise"] if run.task == "localisation" else []  # the others are what the data ask for
     from_file = decided["network"] == ARCHITECTURE  # whose one argument is the whole description
     network = settings["network"] if from_file else decided["network"]
     words += ["--from", settings["start_from"]] if settings["start_from"] else ["--network", network]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,11 @@ class LocalisationReport(BoxReport):
     judgement: LocalisationJudgement
 
 
-def data_facts(index: BoxIndex, input_size: tuple[int, int]) -> dict[str, Any]:
+def data_facts(index: BoxIndex, input_size: tuple[int, int], *, squashed: bool = False) -> dict[str, Any]:
     """Return those fields of a `DetectionReport` that are about the data, for an input of (height, width) pixels.
 
-    sides are as a picture is scaled by the smaller of both ratios, as a resize with "pad" does it.
+    sides are as a picture is scaled by the smaller of both ratios, as a resize with "pad" does it; or where pictures are
+    `squashed`, by each of them in its direction.
     """
     pictures, background = np.zeros(3, np.int64), np.zeros(3, np.int64)
     sides: dict[str, list[float]] = {name: [] for name in index.classes}
@@ -65,7 +67,8 @@ def data_facts(index: BoxIndex, input_size: tuple[int, int]) -> dict[str, Any]:
         background[split] += not len(objects)
         if split == 0 and len(objects):
             height, width = (float(side) for side in index.sizes[item])
-            scale = min(input_size[0] / height, input_size[1] / width)
+            ratios = input_size[0] / height, input_size[1] / width
+            scale = math.sqrt(ratios[0] * ratios[1]) if squashed else min(ratios)
             spans = np.clip(objects.boxes[:, 2:] - objects.boxes[:, :2], 0, None).astype(np.float64)
             for label, side in zip(objects.labels.tolist(), np.sqrt(spans.prod(1)) * scale, strict=True):
                 sides[index.classes[label]].append(float(side))

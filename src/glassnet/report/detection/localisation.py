@@ -31,7 +31,7 @@ def write_report(run: BoxRun, *, device: str = "auto") -> Path:
     run.write_evaluation(judgement)
     report = LocalisationReport(
         **run_facts(run),
-        **data_facts(index, localiser.size),
+        **data_facts(index, localiser.size, squashed=localiser.preprocess.resize == "squash"),
         judgement=judgement,
         judged_note=judged_note(split, False),
         scenes=worst_scenes(localiser, index, items, device),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.detection.localisation import Localiser
     from glassnet.detection.localisation.judgement import LocalisationJudgement
-    from glassnet.detection.training.run import BoxRun
 
 TASKS = {"classify": "classification", "detect": "detection", "localise": "localisation"}
 """What a user calls a task, and what a card and a run call it."""
@@ -84,36 +83,37 @@ def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Det
 
 
 def evaluate_finder(
-    network: str | Path, data: str | Path | None, split: str, *, tta: bool, seed: int, **how: Any
+    network: str | Path,
+    data: str | Path | None,
+    split: str,
+    *,
+    pretrained: bool | str,
+    tta: bool,
+    seed: int,
+    **how: Any,
 ) -> DetectionJudgement | LocalisationJudgement:
     """Judge what finds objects by itself on one split of `data`, or of its run's own; `how`: batch_size, device."""
     from glassnet.detection.api import evaluate_detector
     from glassnet.detection.localisation import Localiser
     from glassnet.detection.localisation.judge import evaluate_localiser
+    from glassnet.detection.training.run import BoxRun
 
-    found = load(network)
+    found = load(network, pretrained=pretrained)
     localises = isinstance(found, Localiser)
     if tta:
         raise InputError(f"tta is for classifiers; a {'localiser' if localises else 'detector'} looks once")
-    how |= {} if localises else {"seed": seed}  # of the bootstrap; a share has an interval without one
+    judged: DetectionJudgement | LocalisationJudgement
     if data is not None:
-        if isinstance(found, Localiser):
-            return evaluate_localiser(found, data, split=split, **how)
-        assert not isinstance(found, Network)
-        return evaluate_detector(found, data, split=split, **how)
-    if is_run(network):
-        judgement: DetectionJudgement | LocalisationJudgement = open_box_run(network).judge(split, **how)
-        return judgement
-    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
-
-
-def open_box_run(path: str | Path) -> BoxRun:
-    """Return the run at `path`, one on annotated pictures."""
-    from glassnet.detection.training.run import BoxRun
-
-    run = open_run(path)
-    assert isinstance(run, BoxRun)
-    return run
+        judge: Any = evaluate_localiser if localises else evaluate_detector
+        judged = judge(found, data, split=split, seed=seed, **how)
+    elif is_run(network):
+        run = open_run(network)
+        assert isinstance(run, BoxRun)
+        how |= {} if localises else {"seed": seed}  # of the bootstrap; a share has an interval without one
+        judged = run.judge(split, **how)
+    else:
+        raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
+    return judged
 
 
 def finder(target: str | Path, windows: bool, pretrained: bool | str, device: str) -> Any:
@@ -153,9 +153,10 @@ def finder_subject(target: str | Path, arguments: Any) -> Subject:
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
     if run.task == "localisation":
+        from glassnet.detection.localisation.run import LocalisationRun
         from glassnet.report.detection.localisation import write_report as write_localisation
 
-        return write_localisation(open_box_run(run.path), device=how.get("device", "auto"))
+        return write_localisation(LocalisationRun(run.path), device=how.get("device", "auto"))
     if run.task == "detection":
         from glassnet.detection.training.run import DetectionRun
         from glassnet.report.detection.report import write_report as write

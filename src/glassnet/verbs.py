@@ -152,7 +152,14 @@ def evaluate(
     set_threads(threads)
     torch.manual_seed(seed)
     if tasks.task_of(network) != "classification":
-        return tasks.evaluate_finder(network, data, split, tta=tta, batch_size=batch_size, device=device, seed=seed)
+        how: dict[str, Any] = {
+            "tta": tta,
+            "pretrained": pretrained,
+            "batch_size": batch_size,
+            "device": device,
+            "seed": seed,
+        }
+        return tasks.evaluate_finder(network, data, split, **how)
     judged = load_network(network, pretrained=pretrained)
     pictures = pictures_to_judge(network, judged, data, split, seed)
     items = pictures.index.select(split)
@@ -238,7 +245,7 @@ def detect(
             if not os.path.lexists(path):
                 raise InputError(f"no picture or folder at {str(path)!r}; check the path")
         if len(named) == 1 and video.is_video(named[0]):
-            finder, how = tasks.finder(network, windows, pretrained, device), {}
+            finder = tasks.finder(network, windows, pretrained, device)
             return (frame.found for frame in video.find(finder, named[0], every=every, threshold=threshold))
     if every is not None:
         raise InputError(f"every is {every}, but no single video was named; it is for the frames of one")

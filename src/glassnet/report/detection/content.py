@@ -57,8 +57,8 @@ class LocalisationReport(BoxReport):
 def data_facts(index: BoxIndex, input_size: tuple[int, int], *, squashed: bool = False) -> dict[str, Any]:
     """Return those fields of a `DetectionReport` that are about the data, for an input of (height, width) pixels.
 
-    sides are as a picture is scaled by the smaller of both ratios, as a resize with "pad" does it; or where pictures are
-    `squashed`, by each of them in its direction.
+    sides are as a picture is scaled by the smaller of both ratios, as a resize with "pad" does it; or where pictures
+    are `squashed`, by each of them in its direction.
     """
     pictures, background = np.zeros(3, np.int64), np.zeros(3, np.int64)
     sides: dict[str, list[float]] = {name: [] for name in index.classes}

@@ -11,14 +11,14 @@ from glassnet.detection.api import known_to
 from glassnet.detection.judging.judge import summarise
 from glassnet.detection.localisation.judge import judge_localiser
 from glassnet.detection.localisation.localiser import Localiser
-from glassnet.detection.training.run import BoxRun
+from glassnet.detection.localisation.run import LocalisationRun
 from glassnet.files import write_text
 from glassnet.report.detection.content import LocalisationReport, data_facts
 from glassnet.report.detection.scenes import Scene, scenes
 from glassnet.report.report import judged_items, judged_note, run_facts
 
 
-def write_report(run: BoxRun, *, device: str = "auto") -> Path:
+def write_report(run: LocalisationRun, *, device: str = "auto") -> Path:
     """Judge `run` on its test split, write `evaluation.json` and `report.html` into it, return the report's path.
 
     Where there is no test split, validation is judged and the report says so. Raises as the report of a detector does.

@@ -43,7 +43,9 @@ class DetectionRecipe(Recipe):
         super().__post_init__()
         for name in _UNUSED:
             if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
-                raise InputError(f"recipe field {name}={getattr(self, name)!r}: detection does not use it; {default}")
+                raise InputError(
+                    f"recipe field {name}={getattr(self, name)!r}: detection does not use it; leave it at {default}"
+                )
 
 
 def detect() -> DetectionRecipe:

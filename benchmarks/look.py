@@ -68,8 +68,8 @@ def main() -> None:
         "",
         "| network | seconds: median (most) | asked | megabytes | asked |",
         "|---|---:|---:|---:|---:|",
-        f"| {arguments.network} | {statistics.median(seconds):.0f} ({max(seconds):.0f}) | {SECONDS} | {megabytes:.1f} | "
-        f"{MEGABYTES} |",
+        f"| {arguments.network} | {statistics.median(seconds):.0f} ({max(seconds):.0f}) | {SECONDS} | {megabytes:.1f} "
+        f"| {MEGABYTES} |",
     ]
     Path(arguments.output).write_text("\n".join(text) + "\n")
     print(*text[5:], sep="\n")

@@ -14,12 +14,16 @@ from glassnet.models.inspection import Subject
 from glassnet.models.network import Network, load_network
 from glassnet.training.prepare import CLASSIFICATION
 from glassnet.training.prepared import Kind
-from glassnet.training.run import Run
+from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
     from glassnet.detection.detector import Detector
+    from glassnet.detection.judging.judgement import DetectionJudgement
+    from glassnet.detection.localisation import Localiser
+    from glassnet.detection.localisation.judgement import LocalisationJudgement
+    from glassnet.detection.training.run import BoxRun
 
-TASKS = {"classify": "classification", "detect": "detection"}
+TASKS = {"classify": "classification", "detect": "detection", "localise": "localisation"}
 """What a user calls a task, and what a card and a run call it."""
 
 
@@ -43,6 +47,10 @@ def kind_of(task: str) -> Kind:
         from glassnet.detection.training.prepare import DETECTION  # a third of a second that others need not wait
 
         return DETECTION
+    if task == "localisation":
+        from glassnet.detection.localisation.prepare import LOCALISATION
+
+        return LOCALISATION
     return CLASSIFICATION
 
 
@@ -59,15 +67,53 @@ def task_of(target: str | Path) -> str:
     return read_card(path).task if path.is_file() and path.suffix == ".safetensors" else "classification"
 
 
-def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector | Localiser:
     """Return the network of a run folder, of a file, or with `pretrained` weights of a registered name."""
-    if task_of(target) != "detection":
+    task = task_of(target)
+    if task == "classification":
         return load_network(target, pretrained=pretrained)
-    from glassnet.detection.detector import Detector
-
     if pretrained:
         raise InputError(f"pretrained is for a registered network; {str(target)!r} is a file with its own weights")
+    if task == "localisation":
+        from glassnet.detection.localisation import Localiser
+
+        return Localiser.load(target)
+    from glassnet.detection.detector import Detector
+
     return Detector.load(target)
+
+
+def evaluate_finder(
+    network: str | Path, data: str | Path | None, split: str, *, tta: bool, seed: int, **how: Any
+) -> DetectionJudgement | LocalisationJudgement:
+    """Judge what finds objects by itself on one split of `data`, or of its run's own; `how`: batch_size, device."""
+    from glassnet.detection.api import evaluate_detector
+    from glassnet.detection.localisation import Localiser
+    from glassnet.detection.localisation.judge import evaluate_localiser
+
+    found = load(network)
+    localises = isinstance(found, Localiser)
+    if tta:
+        raise InputError(f"tta is for classifiers; a {'localiser' if localises else 'detector'} looks once")
+    how |= {} if localises else {"seed": seed}  # of the bootstrap; a share has an interval without one
+    if data is not None:
+        if isinstance(found, Localiser):
+            return evaluate_localiser(found, data, split=split, **how)
+        assert not isinstance(found, Network)
+        return evaluate_detector(found, data, split=split, **how)
+    if is_run(network):
+        judgement: DetectionJudgement | LocalisationJudgement = open_box_run(network).judge(split, **how)
+        return judgement
+    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
+
+
+def open_box_run(path: str | Path) -> BoxRun:
+    """Return the run at `path`, one on annotated pictures."""
+    from glassnet.detection.training.run import BoxRun
+
+    run = open_run(path)
+    assert isinstance(run, BoxRun)
+    return run
 
 
 def finder(target: str | Path, windows: bool, pretrained: bool | str, device: str) -> Any:
@@ -90,19 +136,26 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
     return WindowDetector(network, device=device)
 
 
-def detector_subject(target: str | Path, arguments: Any) -> Subject:
-    """Return the detector that `target` names as `inspect` wants it, up to its grids' answers."""
+def finder_subject(target: str | Path, arguments: Any) -> Subject:
+    """Return the detector or localiser that `target` names as `inspect` wants it; a detector up to its grids' answers.
+
+    Raises `InputError` for arguments.
+    """
     from glassnet.detection.detector import Answering, Detector
 
     if arguments:
         raise InputError(f"{str(target)!r} is a file that says how it was built; arguments are for names")
-    detector = Detector.load(target)
-    size = detector.module.input_size
-    return Subject(name=str(target), title=detector.title, module=Answering(detector.module), input_shape=size)
+    found = load(target)
+    module = Answering(found.module) if isinstance(found, Detector) else found.module
+    return Subject(name=str(target), title=found.title, module=module, input_shape=found.module.input_size)
 
 
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
+    if run.task == "localisation":
+        from glassnet.report.detection.localisation import write_report as write_localisation
+
+        return write_localisation(open_box_run(run.path), device=how.get("device", "auto"))
     if run.task == "detection":
         from glassnet.detection.training.run import DetectionRun
         from glassnet.report.detection.report import write_report as write

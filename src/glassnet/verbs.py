@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from glassnet.detection.detections import Detections
     from glassnet.detection.detector import Detector
     from glassnet.detection.judging.judgement import DetectionJudgement
+    from glassnet.detection.localisation import Localiser
+    from glassnet.detection.localisation.judgement import LocalisationJudgement
     from glassnet.explain.figures.rows import Explained
     from glassnet.models.prediction import Picture
 
@@ -61,7 +63,7 @@ def train(data: str | Path, *, task: str = "auto", report: bool = True, explain:
     Args:
         data: a folder per class, split folders, a table, `.npz`, idx files, the name of a built-in data set; or
             pictures with boxes, as Pascal VOC, COCO JSON, YOLO txt or CSV.
-        task: "classify", "detect", or "auto": detection where the data have boxes.
+        task: "classify", "detect", "localise" (one object a picture), or "auto": detection where the data have boxes.
         report: also judge on the test split and write `report.html`. Training itself never looks at test pictures.
         explain: let the report show what answers hung on, for at most 24 pictures and 10 seconds.
         choices: everything `glassnet.training.train.train` takes (network, backbone, recipe, output, pretrained,
@@ -106,10 +108,10 @@ def studies() -> dict[str, str]:
     return {name: known.load(name).question for name in known.names()}
 
 
-def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector:
+def load(target: str | Path, *, pretrained: bool | str = False) -> Network | Detector | Localiser:
     """Return the network of a run folder, of a network file, or with `pretrained` weights of a registered name.
 
-    What was trained to find boxes is a `Detector`, anything else a `Network`.
+    What was trained to find boxes is a `Detector`, one box in each picture a `Localiser`, anything else a `Network`.
 
     `pretrained` is True for the best weights known, or the name of their source, as in "torchvision".
 
@@ -131,10 +133,10 @@ def evaluate(
     device: str = "auto",
     threads: int | None = None,
     seed: int = 0,
-) -> Judgement | DetectionJudgement:
+) -> Judgement | DetectionJudgement | LocalisationJudgement:
     """Judge `network` on one split of `data`; where no data are named, on that of the run's own.
 
-    A detector's judgement is a `DetectionJudgement`.
+    A detector's judgement is a `DetectionJudgement`, a localiser's a `LocalisationJudgement`.
 
     Args:
         network: a run folder, a network file, or a registered name.
@@ -149,32 +151,14 @@ def evaluate(
     """
     set_threads(threads)
     torch.manual_seed(seed)
-    if tasks.task_of(network) == "detection":
-        return _evaluate_detector(network, data, split, tta=tta, batch_size=batch_size, device=device, seed=seed)
+    if tasks.task_of(network) != "classification":
+        return tasks.evaluate_finder(network, data, split, tta=tta, batch_size=batch_size, device=device, seed=seed)
     judged = load_network(network, pretrained=pretrained)
     pictures = pictures_to_judge(network, judged, data, split, seed)
     items = pictures.index.select(split)
     if len(items) == 0:
         raise InputError(f"{pictures.index.name} has no {split} pictures; choose another --split")
     return judge(judged, pictures, items, split=split, batch_size=batch_size, device=device, tta=tta, seed=seed)
-
-
-def _evaluate_detector(
-    network: str | Path, data: str | Path | None, split: str, *, tta: bool, **how: Any
-) -> DetectionJudgement:
-    """Judge a detector on one split of `data`, or of its run's own."""
-    from glassnet.detection.api import evaluate_detector
-    from glassnet.detection.detector import Detector
-    from glassnet.detection.training.run import DetectionRun
-    from glassnet.report.detection.report import evaluate_run
-
-    if tta:
-        raise InputError("tta is for classifiers; a detector looks once")
-    if data is not None:
-        return evaluate_detector(Detector.load(network), data, split=split, **how)
-    if is_run(network):
-        return evaluate_run(DetectionRun(network), split=split, **how)
-    raise InputError(f"{network} has no data of its own; name some: glassnet evaluate {network} DATA")
 
 
 def pictures_to_judge(network: str | Path, judged: Network, data: str | Path | None, split: str, seed: int) -> Pictures:
@@ -208,7 +192,7 @@ def predict(
     """
     set_threads(threads)
     torch.manual_seed(seed)
-    if tasks.task_of(network) == "detection":
+    if tasks.task_of(network) != "classification":
         raise InputError(f"{network} finds objects; use: glassnet detect {network} ...")
     named = [pictures] if isinstance(pictures, str | Path) else pictures
     if isinstance(named, Sequence):
@@ -259,7 +243,8 @@ def detect(
     if every is not None:
         raise InputError(f"every is {every}, but no single video was named; it is for the frames of one")
     finder = tasks.finder(network, windows, pretrained, device)
-    how = {} if batch_size is None or windows else {"batch_size": batch_size, "device": device}
+    how: dict[str, Any] = {} if windows else {"device": device}
+    how |= {} if batch_size is None or windows else {"batch_size": batch_size}
     answers = finder.stream(walk(named), threshold=threshold, **how)
     return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
 
@@ -458,8 +443,8 @@ def inspect(
     """
     if picture is not None and Path(picture).suffix.lower() != ".svg":
         raise InputError(f"the picture is to go to {str(picture)!r}; it is an SVG, so let the name end in .svg")
-    if tasks.task_of(network) == "detection":
-        found = inspect_subject(tasks.detector_subject(network, arguments), size=size, batch_size=batch_size)
+    if tasks.task_of(network) != "classification":
+        found = inspect_subject(tasks.finder_subject(network, arguments), size=size, batch_size=batch_size)
     else:
         found = inspect_network(network, size=size, arguments=arguments, batch_size=batch_size)
     if picture is not None:
@@ -469,10 +454,13 @@ def inspect(
 
 def recipes() -> dict[str, tuple[str, Recipe]]:
     """Return each named recipe with the sentence that says what it is for."""
+    from glassnet.detection.localisation import recipes as localisation
     from glassnet.detection.training import recipes as detection
 
     found = {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
-    return found | {name: (detection.summary(name), recipe) for name, recipe in detection.named_recipes().items()}
+    for others in (detection, localisation):
+        found |= {name: (others.summary(name), recipe) for name, recipe in others.named_recipes().items()}
+    return found
 
 
 def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **choices: Any) -> Finding:

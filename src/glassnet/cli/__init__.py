@@ -71,7 +71,9 @@ def root(
 @app.command(epilog="Example: [bold]glassnet train photos/ --minutes 10[/bold]")
 def train(
     data: Data,
-    task: Annotated[str, typer.Option(help="classify, detect, or auto: detect where the data have boxes.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="classify, detect, localise, or auto: detect where the data have boxes.")
+    ] = "auto",
     network: Annotated[
         str | None, typer.Option(help="A name (`glassnet networks`) or a .toml file; default: chosen.")
     ] = None,

@@ -91,11 +91,16 @@ def evaluate_detector(
     seed: int = 0,
 ) -> DetectionJudgement:
     """Judge `detector` on one split of annotated `data`; on all of them where they have no splits of their own."""
-    if split not in SPLITS:
-        raise InputError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-    index = scan_boxes(data, evaluate_only=split == "test", seed=seed)
+    index = scan_split(data, split, seed)
     items = index.select(split)
     return judge_finder(detector, index, items, split=split, device=device, seed=seed, batch_size=batch_size)
+
+
+def scan_split(data: str | Path, split: str, seed: int = 0) -> BoxIndex:
+    """Scan annotated `data` to judge on one split; all are "test" where they have no splits of their own."""
+    if split not in SPLITS:
+        raise InputError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    return scan_boxes(data, evaluate_only=split == "test", seed=seed)
 
 
 def detect(

@@ -32,6 +32,20 @@ class BoxBatch:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the images."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def parts(self, count: int, device: torch.device, layout: torch.memory_format) -> Iterator[tuple[BoxBatch, int]]:
+        """Yield the batch on `device` in `count` parts, fewer when it is small, each with its number of pictures."""
+        length = -(-len(self) // count)
+        for start in range(0, len(self), length):
+            part = slice(start, start + length)
+            images = self.images[part].to(device, non_blocking=True).contiguous(memory_format=layout)
+            items = self.items[part]
+            yield BoxBatch(images=images, targets=self.targets[part].to(device), items=items), len(items)
+
 
 def placed_objects(pictures: Pictures) -> list[Objects]:
     """Return the objects of every picture in pixels of the input."""

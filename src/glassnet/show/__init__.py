@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
     from glassnet.data.builtin import Description as DataDescription
     from glassnet.detection.judging.judgement import DetectionJudgement
+    from glassnet.detection.localisation.judgement import LocalisationJudgement
     from glassnet.evaluation.judgement import Judgement
     from glassnet.explain.figures.rows import Explained
     from glassnet.explain.judging.verdict import Verdict
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from glassnet.training.run import Run
 
 
-HEADLINES = ("accuracy", "macro_f1", "map", "map50", "n", "split")
+HEADLINES = ("accuracy", "macro_f1", "mean_iou", "map", "map50", "n", "split")
 """Of a judgement, what `glassnet train --json` prints."""
 
 SHOWN_PROBLEMS = 20
@@ -60,17 +61,17 @@ def run(run: Run, *, json: bool) -> None:
         print(f"{what:8} {where}")
 
 
-def judgement(judged: Judgement | DetectionJudgement, *, json: bool) -> None:
+def judgement(judged: Judgement | DetectionJudgement | LocalisationJudgement, *, json: bool) -> None:
     """Print a judgement: a line of headline numbers, then a row for each class."""
-    from glassnet.detection.judging.judgement import DetectionJudgement
+    from glassnet.evaluation.judgement import Judgement
 
-    if isinstance(judged, DetectionJudgement):
-        from glassnet.show.detection import judgement as of_detector
-
-        of_detector(judged, json=json)
-        return
     if json:
         dump(judged.to_dict())
+        return
+    if not isinstance(judged, Judgement):
+        from glassnet.show import detection
+
+        detection.judgement(judged)
         return
     low, high = judged.accuracy_interval
     console().print(
@@ -88,7 +89,7 @@ def judgement(judged: Judgement | DetectionJudgement, *, json: bool) -> None:
         print(f"{pair.count} of {printable(pair.label)} called {printable(pair.predicted)} ({pair.share:.0%})")
 
 
-def left_out(judged: Judgement | DetectionJudgement) -> None:
+def left_out(judged: Judgement | DetectionJudgement | LocalisationJudgement) -> None:
     """Say on stderr which pictures could not be judged, and why."""
     for line in judged.left_out[:SHOWN_PROBLEMS]:
         print(f"left out: {line}", file=sys.stderr)

@@ -11,9 +11,10 @@ from rich.markup import escape
 from glassnet.data.problems import printable
 from glassnet.detection.detections import Detections
 from glassnet.detection.judging.judgement import DetectionJudgement
+from glassnet.detection.localisation.judgement import LocalisationJudgement
 from glassnet.detection.writing import FOLDERS, Written, write
 from glassnet.errors import InputError
-from glassnet.show import console, dump, percent, print_table
+from glassnet.show import console, percent, print_table
 
 
 def detections(
@@ -64,10 +65,10 @@ def in_words(found: Detections) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def judgement(judged: DetectionJudgement, *, json: bool) -> None:
+def judgement(judged: DetectionJudgement | LocalisationJudgement) -> None:
     """Print a judgement: a line of headline numbers, a row for each class, and what went wrong."""
-    if json:
-        dump(judged.to_dict())
+    if isinstance(judged, LocalisationJudgement):
+        localisation(judged)
         return
     console().print(
         f"[bold]mAP50 {judged.map50:.1%}   mAP {judged.map:.1%}[/bold]   mAP75 {judged.map75:.1%}   "
@@ -88,3 +89,28 @@ def judgement(judged: DetectionJudgement, *, json: bool) -> None:
     print_table(("class", "AP50", "AP", "threshold", "precision", "recall", "objects"), rows)
     for sentence in judged.sentences:
         console().print(escape(sentence), soft_wrap=True)
+
+
+def localisation(judged: LocalisationJudgement) -> None:
+    """Print how good a localiser is: a line of headline numbers and a row for each class."""
+    low, high = judged.accuracy_interval
+    of_boxes = (
+        "" if judged.mean_iou is None else f"mean IoU {judged.mean_iou:.2f}   class {judged.class_accuracy:.1%}   "
+    )
+    console().print(
+        f"[bold]class and box right {judged.accuracy:.1%}[/bold] ({low:.1%} to {high:.1%} at 95 %)   {of_boxes}"
+        f"present or not {judged.presence:.1%}   {judged.n:,} {escape(judged.split)} pictures",
+        soft_wrap=True,
+    )
+    rows = [
+        (
+            row.name,
+            *("-" if value is None else percent(value) for value in (row.accuracy, row.class_accuracy)),
+            "-" if row.mean_iou is None else f"{row.mean_iou:.2f}",
+            f"{row.support:,}",
+        )
+        for row in judged.per_class
+    ]
+    print_table(("class", "class and box right", "class right", "mean IoU", "pictures"), rows)
+    if judged.several:
+        print(f"pictures with several objects: {judged.several:,}; only the largest of each was judged")

@@ -80,8 +80,8 @@ def find_lr(
 ) -> Finding:
     """Train for at most `steps` steps at rates from `lowest` to `highest`, on a network that is then thrown away.
 
-    The other arguments are those of `train`, `kind` among them. Raises `InputError` for wrong ones, `Diverged` where even the lowest
-    rates give no finite loss.
+    The other arguments are those of `train`, `kind` among them. Raises `InputError` for wrong ones, `Diverged` where
+    even the lowest rates give no finite loss.
     """
     if steps < 10 or not 0 < lowest < highest < math.inf:
         raise InputError(

@@ -205,5 +205,7 @@ def sentence(line: dict[str, Any], plan: Plan) -> str:
         best = " (best)" if line["best"] else ""
         value = line.get("validation_accuracy", line["validation_score"])
         words.append(f"validation {value:.1%}{best}")
+    if "validation_mean_iou" in line:
+        words.append(f"mean IoU {line['validation_mean_iou']:.2f}")
     words.append(f"{line['pictures_per_second']:,.0f} pictures/s")
     return "  ".join(words)

@@ -55,6 +55,10 @@ def prepare(settings: Settings) -> PreparedClassification:
 
 def check_choices(settings: Settings) -> None:
     """Raise for a wrong network, argument or recipe before the data are scanned, which may take minutes."""
+    if settings.backbone is not None:
+        raise InputError(
+            f"backbone {settings.backbone!r} is for detectors; a classifier is named by its network (--network)"
+        )
     overridden(recipe(settings.recipe) if settings.recipe is not None else Recipe(probe=True), settings.overrides)
     if settings.network is not None:
         name, arguments = registry.resolve(settings.network, settings.arguments)
@@ -117,12 +121,18 @@ def build(choice: Choice, pictures: Pictures, settings: Settings, source: Networ
         )
     if choice.recipe.probe:
         network.linearise_head()
-    initialise = getattr(network.module, "initialise_from", None)  # layers that are computed from the data
-    if initialise and source is None:
+    if source is None:
+        initialise_from_pictures(network, pictures)
+    return network
+
+
+def initialise_from_pictures(network: Network, pictures: Pictures) -> None:
+    """Show `network` some training pictures where it has layers that are computed from the data."""
+    initialise = getattr(network.module, "initialise_from", None)
+    if initialise:
         items = pictures.index.select("train")
         sample = pictures.pool[items[:: max(1, len(items) // SAMPLE)][:SAMPLE]]
-        initialise(preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))
-    return network
+        initialise(network.preprocess.finish(torch.from_numpy(np.ascontiguousarray(sample))))
 
 
 def check_trainable(index: Index) -> None:

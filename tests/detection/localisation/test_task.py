@@ -115,7 +115,7 @@ def test_it_is_a_task_and_a_finder(small: Localiser) -> None:
     task: Task = Localisation()
     finder: Finder = small
     assert task.measures == ("accuracy",)
-    assert (finder.name, finder.classes) == ("described", CLASSES)
+    assert (finder.name, finder.classes) == ("small", CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -16,21 +16,23 @@ from torch import Tensor
 
 from glassnet import card as network_file
 from glassnet.boxes import clip_boxes_to_image
-from glassnet.card import load_tensors
+from glassnet.card import Card, load_tensors
 from glassnet.detection.detections import Detections
 from glassnet.detection.detector import check_thresholds
-from glassnet.detection.localisation.encoding import Size, decode
+from glassnet.detection.localisation.encoding import CLASSES, Located, Size, decode
 from glassnet.detection.localisation.metrics import ENOUGH
 from glassnet.detection.localisation.network import LocalisationNetwork
 from glassnet.detection.windows.detector import thresholds_of
 from glassnet.errors import GlassnetError, InputError, NetworkFileError
-from glassnet.models.base import BaseNetwork, file_in, new_card
+from glassnet.models.base import BaseNetwork, check_classes, file_in, new_card
+from glassnet.models.described import ARCHITECTURE
 from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor, as_pictures
 from glassnet.models.registry import create
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.shapes import shapes_only
+from glassnet.nn.trace import Trace, trace
 from glassnet.placement import Placement, displayed_size
 from glassnet.preprocess import Preprocess
 
@@ -54,10 +56,19 @@ class Localiser(BaseNetwork):
         """
         network = Network.create(name, classes, preprocess=preprocess, **arguments)
         if preprocess is None:
-            preprocess = dataclasses.replace(network.preprocess, resize="squash", crop=1.0)
+            whole = dataclasses.replace(network.preprocess, resize="squash", crop=1.0)
+            network = Network(network.module, dataclasses.replace(network.card, preprocess=whole.to_dict()))
+        return cls.on(network)
+
+    @classmethod
+    def on(cls, network: Network) -> Localiser:
+        """Return a localiser on the body of a classifier, whose classes and preprocess it takes; its head is fresh.
+
+        Raises `InputError` where the body takes no pictures of the preprocess's size.
+        """
         made = network.card
-        card = new_card(made.architecture, classes, preprocess, made.arguments, made.parent, task=TASK)
-        return cls(LocalisationNetwork(network.module, len(classes)), card)
+        card = new_card(made.architecture, made.classes, network.preprocess, made.arguments, made.parent, task=TASK)
+        return cls(LocalisationNetwork(network.module, len(made.classes)), card)
 
     @classmethod
     def load(cls, path: str | Path) -> Localiser:
@@ -69,14 +80,45 @@ class Localiser(BaseNetwork):
         try:
             preprocess = Preprocess.from_dict(card.preprocess)
             with shapes_only():  # no random numbers are drawn for weights that the file replaces
-                backbone = create(card.architecture, classes=len(card.classes), **card.arguments)
-                backbone.input_size = (preprocess.channels, preprocess.height, preprocess.width)
-                module = LocalisationNetwork(backbone, len(card.classes))
+                module = module_of(card, preprocess)
         except (InputError, TypeError) as error:
             raise NetworkFileError(f"{path}: the card does not describe a network: {error}") from error
         module = module.to_empty(device="cpu")
         load_tensors(module, tensors, str(path))
         return cls(module, card)
+
+    def for_classes(self, classes: Sequence[str], *, parent: str | None = None) -> Localiser:
+        """Return a copy to fine-tune for `classes`; where they differ, their scores start afresh, the box stays.
+
+        The card starts anew but for the architecture and the preprocess; `parent` says where the weights are from.
+        """
+        check_classes(classes)
+        arguments = {key: value for key, value in self.card.arguments.items() if key != "in_channels"}
+        card = new_card(self.card.architecture, classes, self.preprocess, arguments, parent, task=TASK)
+        fresh = module_of(card, self.preprocess)
+        weights = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
+        if tuple(classes) != self.classes:
+            last = list(weights)[-2:]  # weight (5 + K, D) and bias (5 + K,) of the head's last layer
+            scores = {name: tensor[CLASSES] for name, tensor in fresh.state_dict().items() if name in last}
+            weights |= {name: torch.cat([weights[name][: CLASSES.start], scores[name]]) for name in last}
+        fresh.load_state_dict(weights)
+        return Localiser(fresh, card)
+
+    @property
+    def name(self) -> str:
+        """The registry's name of the classifier whose body it has, or the one in its description."""
+        described = self.card.architecture == ARCHITECTURE
+        own = self.card.arguments["description"].get("name") if described else None
+        return str(own or self.card.architecture)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.name} with a head for one box"
+
+    def trace(self) -> Trace:
+        """Return the module as a graph of layers with shapes, parameters, multiply-adds and receptive fields."""
+        return trace(self.module, self.module.input_size)
 
     @property
     def size(self) -> Size:
@@ -119,14 +161,21 @@ class Localiser(BaseNetwork):
         for all classes or one for each (0 if left out); None gives an object wherever pc is at least 0.5. Raises
         `InputError` for a threshold or batch size that cannot be.
         """
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise InputError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
         if threshold is not None:
             threshold = check_thresholds(threshold, self.classes)
+        for answer in self.answers(images, batch_size=batch_size, device=device):
+            yield self._detection(answer, threshold)
+
+    def answers(
+        self, images: Iterable[Picture], *, batch_size: int = 32, device: str | torch.device = "auto"
+    ) -> Iterator[Answer]:
+        """Yield what is said of each picture, in order, whatever pc is; raise `InputError` for a bad batch size."""
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+            raise InputError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
         predictor = self.predictor(device)
         pictures = iter(as_pictures(images))
         while group := list(islice(pictures, batch_size)):
-            yield from self._found([self._read(picture) for picture in group], predictor, threshold)
+            yield from self._answers([self._read(picture) for picture in group], predictor)
 
     def _read(self, picture: Picture) -> _Read:
         path = os.fspath(picture) if isinstance(picture, str | Path) else None
@@ -135,41 +184,60 @@ class Localiser(BaseNetwork):
         except (GlassnetError, OSError) as error:
             return _Read(path, error=str(error))
 
-    def _found(
-        self, group: list[_Read], predictor: Predictor, threshold: float | Mapping[str, float] | None
-    ) -> Iterator[Detections]:
+    def _answers(self, group: list[_Read], predictor: Predictor) -> Iterator[Answer]:
+        """Yield the answers for a batch, boxes in pixels of each picture; the broken ones cost the others nothing."""
         stored = [read.stored for read in group if read.stored is not None]
         if stored:
             said = predictor(self.preprocess.finish(torch.from_numpy(np.stack(stored)))).float().cpu()
-            answers = iter(said)  # (5 + K,) each
+            each = iter(said)  # (5 + K,) each
         for read in group:
             if read.size is None:
-                yield Detections.failed(read.path, str(read.error), self.classes)
-            else:
-                yield self._detection(next(answers), read.path, read.size, threshold)
+                yield Answer(read.path, error=str(read.error))
+                continue
+            mine = next(each)
+            if not bool(mine.isfinite().all()):
+                yield Answer(read.path, error="the network gave no finite number for this picture")
+                continue
+            located = decode(mine[None], self.size)
+            boxes = Placement.of(self.preprocess, read.size).to_picture(located.boxes)
+            boxes = clip_boxes_to_image(boxes, read.size)
+            yield Answer(read.path, read.size, dataclasses.replace(located, boxes=boxes))
 
-    def _detection(
-        self, said: Tensor, path: str | None, size: Size, threshold: float | Mapping[str, float] | None
-    ) -> Detections:
-        """Return what one answer (5 + K,) says of a picture of `size`."""
-        if not bool(said.isfinite().all()):
-            return Detections.failed(path, "the network gave no finite number for this picture", self.classes)
-        located = decode(said[None], self.size)
-        boxes = clip_boxes_to_image(Placement.of(self.preprocess, size).to_picture(located.boxes), size)
+    def _detection(self, answer: Answer, threshold: float | Mapping[str, float] | None) -> Detections:
+        """Return what one answer comes to: an object, nothing, or an error."""
+        located = answer.located
+        if located is None:
+            return Detections.failed(answer.path, str(answer.error), self.classes)
         probability, labels = located.classes.max(1)
         scores = located.present * probability
         kept = located.present >= ENOUGH
         if threshold is not None:
             kept = scores >= thresholds_of(threshold, self.classes, None)[labels]
-        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
         return Detections(
-            boxes=boxes.numpy(),
-            scores=scores.numpy(),
-            labels=labels.numpy(),
+            boxes=located.boxes[kept].numpy(),
+            scores=scores[kept].numpy(),
+            labels=labels[kept].numpy(),
             classes=self.classes,
-            size=size,
-            path=path,
+            size=answer.size,
+            path=answer.path,
         )
+
+
+def module_of(card: Card, preprocess: Preprocess) -> LocalisationNetwork:
+    """Return the network that a card describes, its weights fresh."""
+    backbone = create(card.architecture, classes=len(card.classes), **card.arguments)
+    backbone.input_size = (preprocess.channels, preprocess.height, preprocess.width)
+    return LocalisationNetwork(backbone, len(card.classes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is said of one picture of `size` (height, width), its box in the picture's pixels; or why nothing is."""
+
+    path: str | None
+    size: Size | None = None
+    located: Located | None = None
+    error: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

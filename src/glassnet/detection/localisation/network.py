@@ -33,7 +33,14 @@ class LocalisationNetwork(nn.Module):
         if classes < 1:
             raise InputError(f"classes is {classes}; expected at least 1")
         self.input_size = backbone.input_size
-        self.body = without_pooling(backbone.body, self.input_size)
+        try:
+            self.body = without_pooling(backbone.body, self.input_size)
+        except RuntimeError as error:
+            channels, height, width = self.input_size
+            raise InputError(
+                f"the network takes no pictures of {height}x{width} with {channels} channels ({error}); "
+                "give the size that it was made for, or another network"
+            ) from error
         with torch.no_grad():
             shape = tuple(on_meta(self.body).eval()(torch.empty(1, *self.input_size, device="meta")).shape[1:])
         self.head = head_on_maps(shape, 5 + classes) if len(shape) == 3 else nn.Linear(shape[0], 5 + classes)

@@ -40,16 +40,11 @@ class Localisation:
 
     def parts(self, batch: BoxBatch, count: int, device: torch.device) -> Iterator[tuple[BoxBatch, int]]:
         """Yield `batch` on `device` in `count` parts, fewer when it is small."""
-        length = -(-len(batch) // count)
-        for start in range(0, len(batch), length):
-            part = slice(start, start + length)
-            images = batch.images[part].to(device, non_blocking=True).contiguous(memory_format=self.layout)
-            items = batch.items[part]
-            yield BoxBatch(images=images, targets=batch.targets[part].to(device), items=items), len(items)
+        return batch.parts(count, device, self.layout)
 
     def loss(self, model: nn.Module, batch: BoxBatch) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss plus what the layers' regularisers cost, and the accuracy of class and box."""
-        size = size_of(batch)
+        size = batch.size
         boxes, labels = one_object(batch.targets, size)
         said: Tensor = model(batch.images).float()  # (N, 5 + K)
         loss = localisation_loss(said, boxes, labels, size, box_weight=self.box_weight)
@@ -65,7 +60,7 @@ class Localisation:
         size: Size | None = None
         for batch in batches:
             for part, _ in self.parts(batch, 1, workers.device):
-                size = size_of(part)
+                size = part.size
                 columns.append((model(part.images).detach().float(), *one_object(part.targets, size)))
         if size is None:
             raise DataError("there is no picture to judge the network on; give a split that has some")
@@ -84,8 +79,3 @@ class Localisation:
         found = {"loss": float(loss)} | measures(decode(said, size), boxes, labels)
         score = -found["loss"] if self.score == "loss" else found.get(self.score, found["accuracy"])
         return found | {"score": score}
-
-
-def size_of(batch: BoxBatch) -> Size:
-    """Return the (height, width) of a batch's images."""
-    return batch.images.shape[2], batch.images.shape[3]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
+from glassnet.detection.augment import BoxAugment
 from glassnet.errors import InputError, UnknownName
 from glassnet.training.recipes import Recipe, read_recipe
 
@@ -16,36 +17,55 @@ _UNUSED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionRecipe(Recipe):
-    """Every choice of a detector's training. Fields that only classifiers have must keep their defaults."""
+class BoxRecipe(Recipe):
+    """Every choice of a training on boxes. Fields that only classifiers have must keep their defaults."""
 
+    task: ClassVar[str] = "a training on boxes"
     ranges: ClassVar[dict[str, tuple[float, float]]] = {
         **Recipe.ranges,
         "flip_vertical": (0.0, 1.0),
-        "mosaic": (0.0, 1.0),
-        "mosaic_until": (0.0, 1.0),
         "zoom": (0.0, 4.0),
         "colour": (0.0, 2.0),
     }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {**Recipe.choices, "score": ("map", "map50", "loss")}
 
-    score: str = "map"  # what "best" means: map, map50, or (lowest) loss
     label_smoothing: float = 0.0
-    size: int = 416  # pixels of the input's longer side; its shape follows the pictures
     flip_vertical: float = 0.0  # probability of a top-bottom mirror: for pictures without an up, as from microscopes
-    mosaic: float = 0.5  # probability that four pictures are put together
-    mosaic_until: float = 0.8  # share of the training after which no mosaics are made any more
     zoom: float = 0.3  # pictures are scaled by 1 / (1 + zoom) to 1 + zoom
     colour: float = 0.2  # brightness, contrast and saturation change by factors of up to 1 + colour
 
     def __post_init__(self) -> None:
-        """Check every field; raise `InputError` for one that detection has no use for."""
+        """Check every field; raise `InputError` for one that a training on boxes has no use for."""
         super().__post_init__()
         for name in _UNUSED:
             if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
-                raise InputError(
-                    f"recipe field {name}={getattr(self, name)!r}: detection does not use it; leave it at {default}"
-                )
+                value = getattr(self, name)
+                raise InputError(f"recipe field {name}={value!r}: {self.task} does not use it; leave it at {default}")
+
+    def augment(self) -> BoxAugment:
+        """Return what is done to training pictures."""
+        return BoxAugment(flip=self.flip, flip_vertical=self.flip_vertical, zoom=self.zoom, colour=self.colour)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionRecipe(BoxRecipe):
+    """Every choice of a detector's training."""
+
+    task: ClassVar[str] = "detection"
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {
+        **BoxRecipe.ranges,
+        "mosaic": (0.0, 1.0),
+        "mosaic_until": (0.0, 1.0),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {**Recipe.choices, "score": ("map", "map50", "loss")}
+
+    score: str = "map"  # what "best" means: map, map50, or (lowest) loss
+    size: int = 416  # pixels of the input's longer side; its shape follows the pictures
+    mosaic: float = 0.5  # probability that four pictures are put together
+    mosaic_until: float = 0.8  # share of the training after which no mosaics are made any more
+
+    def augment(self) -> BoxAugment:
+        """Return what is done to training pictures."""
+        return replace(super().augment(), mosaic=self.mosaic)
 
 
 def detect() -> DetectionRecipe:
@@ -82,9 +102,17 @@ def summary(name: str) -> str:
 
 def detection_recipe(name: str, **overrides: Any) -> DetectionRecipe:
     """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
+    return find_recipe(name, DetectionRecipe, named_recipes()).replace(**overrides)
+
+
+BoxRecipes = TypeVar("BoxRecipes", bound=BoxRecipe)
+
+
+def find_recipe(name: str, kind: type[BoxRecipes], known: Mapping[str, BoxRecipes]) -> BoxRecipes:
+    """Return the recipe called `name` of those `known`, or the one of this kind in a `.toml` file."""
     if name.endswith(".toml"):
-        return read_recipe(name, DetectionRecipe).replace(**overrides)
-    if name not in _NAMED:
-        hint = f"recipes of detection are {', '.join(_NAMED)}, or a .toml file"
-        raise UnknownName("recipe of detection", name, _NAMED, hint=hint)
-    return _NAMED[name]().replace(**overrides)
+        return read_recipe(name, kind)
+    if name not in known:
+        hint = f"recipes of {kind.task} are {', '.join(known)}, or a .toml file"
+        raise UnknownName(f"recipe of {kind.task}", name, known, hint=hint)
+    return known[name]

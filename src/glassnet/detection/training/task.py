@@ -46,19 +46,12 @@ class Detection:
 
     def parts(self, batch: BoxBatch, count: int, device: torch.device) -> Iterator[tuple[BoxBatch, int]]:
         """Yield `batch` on `device` in `count` parts."""
-        size = -(-len(batch) // count)
-        for start in range(0, len(batch), size):
-            part = slice(start, start + size)
-            images = batch.images[part].to(device, non_blocking=True).contiguous(memory_format=self.layout)
-            yield (
-                BoxBatch(images=images, targets=batch.targets[part].to(device), items=batch.items[part]),
-                len(batch.items[part]),
-            )
+        return batch.parts(count, device, self.layout)
 
     def loss(self, model: nn.Module, batch: BoxBatch) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss and its parts for class and box."""
         maps = model(batch.images)
-        loss: tuple[Tensor, list[Tensor]] = plain(model).loss(maps, batch.targets, shape(batch.images))
+        loss: tuple[Tensor, list[Tensor]] = plain(model).loss(maps, batch.targets, batch.size)
         return loss
 
     def evaluate(self, model: nn.Module, batches: Iterable[BoxBatch], workers: Workers) -> dict[str, float]:
@@ -68,9 +61,9 @@ class Detection:
         for batch in batches:
             for part, count in self.parts(batch, 1, workers.device):
                 maps = network.answers(part.images)
-                loss, _ = network.loss(maps, part.targets, shape(part.images))
+                loss, _ = network.loss(maps, part.targets, part.size)
                 losses.append(torch.tensor([float(loss) * count, count]))
-                raw = network.decode(maps, shape(part.images))
+                raw = network.decode(maps, part.size)
                 for number, item in enumerate(part.items.tolist()):
                     found = select(raw, number, self._size(item), self.preprocess)
                     rows.append(as_rows(item, *found))
@@ -93,11 +86,6 @@ class Detection:
     def _size(self, item: int) -> tuple[int, int]:
         height, width = self.sizes[item].tolist()
         return height, width
-
-
-def shape(images: Tensor) -> tuple[int, int]:
-    """Return the (height, width) of images (N, C, H, W)."""
-    return images.shape[2], images.shape[3]
 
 
 def plain(model: nn.Module) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.detection.judging.judgement import DetectionJudgement
+from glassnet.detection.localisation.judgement import LocalisationJudgement
 from glassnet.files import write_text
 from glassnet.report.content import RunFacts
 from glassnet.report.detection.explanations import Explanations
@@ -18,23 +19,38 @@ from glassnet.report.detection.scenes import Scene
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionReport(RunFacts):
-    """Everything on the page of a detection run.
+class BoxReport(RunFacts):
+    """Everything on the page of a run on annotated pictures but for the judgement.
 
-    judgement: of the test split, or of validation where there is no test; `judged_note` then says so. scenes: the
-    pictures of `judgement.worst`, the worst first (see `scenes.scenes`). pictures: how many there are in train,
-    validation and test, `background` of them without an object. boxes: (K, 3) objects per class in the same splits.
-    sides: of each class the sides of its boxes in the training pictures: the root of the area, in pixels of the
-    network's input. explanations: why some boxes were found, where the report was to say it.
+    scenes: the worst pictures, the worst first (see `scenes.scenes`). pictures: how many there are in train, validation
+    and test, `background` of them without an object. boxes: (K, 3) objects per class in the same splits. sides: of each
+    class the sides of its boxes in the training pictures: the root of the area, in pixels of the network's input.
     """
 
-    judgement: DetectionJudgement
     scenes: Sequence[Scene]
     pictures: tuple[int, int, int]
     background: tuple[int, int, int]
     boxes: Sequence[Sequence[int]]
     sides: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionReport(BoxReport):
+    """Everything on the page of a detection run.
+
+    judgement: of the test split, or of validation where there is no test; `judged_note` then says so. explanations: why
+    some boxes were found, where the report was to say it.
+    """
+
+    judgement: DetectionJudgement
     explanations: Explanations = field(default_factory=Explanations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalisationReport(BoxReport):
+    """Everything on the page of a localiser's run; `judgement` as in a `DetectionReport`."""
+
+    judgement: LocalisationJudgement
 
 
 def data_facts(index: BoxIndex, input_size: tuple[int, int]) -> dict[str, Any]:

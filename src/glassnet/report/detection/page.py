@@ -1,7 +1,8 @@
-"""From a `DetectionReport` to one HTML page that needs nothing else."""
+"""From a `DetectionReport` or a `LocalisationReport` to one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from glassnet.detection.judging.judgement import ClassResult, Curve, DetectionJu
 from glassnet.evaluation.judgement import ClassCurve
 from glassnet.report import figures
 from glassnet.report.detection import figures as own_figures
-from glassnet.report.detection.content import DetectionReport
+from glassnet.report.detection.content import BoxReport, DetectionReport, LocalisationReport
 from glassnet.report.detection.scenes import WORDS, found_svg, summary, truth_svg
 from glassnet.report.matrix import confusion_html
 from glassnet.report.parts import LISTED_CLASSES, LISTED_PROBLEMS, Chart, problem_groups, style, template, value
@@ -30,37 +31,51 @@ ERRORS = {
 SIZES = {"small": "up to 32 × 32 px", "medium": "up to 96 × 96 px", "large": "above 96 × 96 px"}
 SERIES = {"train_loss": ("muted", "training"), "validation_loss": ("accent", "validation")}
 SCORES = {"validation_map": ("accent", "mAP"), "validation_map50": ("second", "mAP at IoU 0.50")}
+LOCALISED = {"validation_accuracy": ("accent", "class and box right"), "validation_mean_iou": ("second", "mean IoU")}
 
 
 def render(data: DetectionReport) -> str:
     """Return the whole page, HTML text; a few megabytes with its pictures."""
     judgement = data.judgement
     return template("detection/template.html").render(
-        data=data,
+        **shared(data),
         j=judgement,
-        style=style("detection/style.css"),
-        learning=learning(data),
+        learning=learning(data, "Mean average precision on validation", SCORES),
         matrix=Markup(confusion_html(judgement.confusion, [*judgement.classes, BACKGROUND])),
         curves=curves(judgement),
         classes=class_rows(judgement),
-        listed_classes=LISTED_CLASSES,
-        listed_problems=LISTED_PROBLEMS,
         errors=error_rows(judgement),
         sizes=size_rows(judgement),
-        scenes=scene_rows(data),
-        shown_scenes=SHOWN_SCENES,
         words=WORDS,
-        box_sizes=box_sizes(data),
-        problem_groups=problem_groups(data.problems),
-        created=data.created.replace("T", " ")[:16],
-        year=datetime.fromisoformat(data.created).year,
     )
 
 
-def learning(data: DetectionReport) -> list[Chart]:
-    """Return the charts of loss and mAP over the epochs; none where there are fewer than two points."""
+def render_localisation(data: LocalisationReport) -> str:
+    """Return the page of a localiser's run: the same but for the numbers."""
+    charts = learning(data, "Accuracy and mean IoU on validation", LOCALISED)
+    return template("detection/localisation.html").render(**shared(data), j=data.judgement, learning=charts)
+
+
+def shared(data: BoxReport) -> dict[str, Any]:
+    """Return what both pages are made of."""
+    return {
+        "data": data,
+        "style": style("detection/style.css"),
+        "listed_classes": LISTED_CLASSES,
+        "listed_problems": LISTED_PROBLEMS,
+        "scenes": scene_rows(data),
+        "shown_scenes": SHOWN_SCENES,
+        "box_sizes": box_sizes(data),
+        "problem_groups": problem_groups(data.problems),
+        "created": data.created.replace("T", " ")[:16],
+        "year": datetime.fromisoformat(data.created).year,
+    }
+
+
+def learning(data: BoxReport, title_of_scores: str, scores: Mapping[str, tuple[str, str]]) -> list[Chart]:
+    """Return the charts of loss and scores over the epochs; none where there are fewer than two points."""
     charts = []
-    for title, lines, share in (("Loss", SERIES, False), ("Mean average precision on validation", SCORES, True)):
+    for title, lines, share in (("Loss", SERIES, False), (title_of_scores, scores, True)):
         found = {key: data.series(key) for key in lines}
         drawn = [(lines[key][0], points) for key, points in found.items() if points]
         if any(len(points) > 1 for _, points in drawn):
@@ -127,7 +142,7 @@ def size_rows(judgement: DetectionJudgement) -> list[dict[str, Any]]:
     return rows
 
 
-def scene_rows(data: DetectionReport) -> list[dict[str, Any]]:
+def scene_rows(data: BoxReport) -> list[dict[str, Any]]:
     """Return the pictures as drawn: truth and found side by side."""
     rows = []
     for number, scene in enumerate(data.scenes):
@@ -146,7 +161,7 @@ def scene_rows(data: DetectionReport) -> list[dict[str, Any]]:
     return rows
 
 
-def box_sizes(data: DetectionReport) -> list[Chart]:
+def box_sizes(data: BoxReport) -> list[Chart]:
     """Return the chart of box sizes: the three classes with the most boxes, and all others together."""
     filled = sorted(
         ((name, list(sides)) for name, sides in data.sides.items() if sides), key=lambda each: -len(each[1])

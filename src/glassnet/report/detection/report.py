@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from glassnet.data.annotations.objects import BoxIndex
 from glassnet.detection.api import judge_finder
-from glassnet.detection.judging.judgement import DetectionJudgement, PictureResult
+from glassnet.detection.judging.judgement import PictureResult
 from glassnet.detection.training.run import DetectionRun
-from glassnet.errors import DataError
 from glassnet.models.prediction import Picture
 from glassnet.report.detection.content import DetectionReport, data_facts, write_detection_report
 from glassnet.report.detection.explanations import Explanations, explain_boxes
 from glassnet.report.detection.scenes import scenes
 from glassnet.report.report import judged_items, judged_note, run_facts
-from glassnet.training.prepared import split_key
 
 
 def write_report(
@@ -33,7 +29,7 @@ def write_report(
     found, beginning none after so many `seconds`. Raises `RunError` where the run has no network yet, `DataError` where
     its data have changed, `StorageError`.
     """
-    detector, index = run.network, run_index(run)
+    detector, index = run.network, run.same_index()
     split, items = judged_items(index)
     judgement = judge_finder(detector, index, items, split=split, device=device, seed=seed)
     run.write_evaluation(judgement)
@@ -51,24 +47,3 @@ def write_report(
         explanations=why,
     )
     return write_detection_report(run.report, report)
-
-
-def evaluate_run(run: DetectionRun, *, split: str, **how: Any) -> DetectionJudgement:
-    """Judge a run's detector on a split of its own data; `how` as for `judge_finder`. Raises `DataError` as below."""
-    index = run_index(run)
-    return judge_finder(run.network, index, index.select(split), split=split, **how)
-
-
-def run_index(run: DetectionRun) -> BoxIndex:
-    """Return the annotated pictures of a run as the training found them.
-
-    Raises `DataError` where they have changed since: then its test pictures may be ones that it was trained on.
-    """
-    settings, decided, index = run.facts["settings"], run.facts["decided"], run.index()
-    if (index.fingerprint, split_key(index)) != (decided["fingerprint"], decided["splits"]):
-        raise DataError(
-            f"the pictures or boxes of {settings['data']!r} have changed since {str(run.path)!r} was trained on them, "
-            f"so its test split is not the same; put them back, or judge on pictures it has not seen: "
-            f"glassnet evaluate {run.path} FOLDER"
-        )
-    return index

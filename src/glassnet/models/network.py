@@ -91,7 +91,9 @@ class Network(BaseNetwork):
         """Return the network of a `.safetensors` file; raise `NetworkFileError` saying what is wrong with it."""
         card, tensors = network_file.load(path)
         if card.task != "classification":
-            raise NetworkFileError(f"{path}: a network for {card.task!r}; this glassnet loads 'classification'")
+            raise NetworkFileError(
+                f"{path}: a network for {card.task!r}, expected one for 'classification'; this works on classifiers"
+            )
         try:
             with shapes_only():  # no random numbers are drawn for weights that the file replaces
                 module = create(card.architecture, classes=len(card.classes), **card.arguments)

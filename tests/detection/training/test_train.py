@@ -112,7 +112,7 @@ def test_what_only_classifiers_have_is_refused() -> None:
 
 
 def test_a_classifier_is_no_detector_to_train(shapes: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="classifiers are backbones"):
+    with pytest.raises(UnknownName, match="a classifier goes to --backbone"):
         glassnet.train(shapes, network="resnet18", output=tmp_path / "run", quiet=True)
     with pytest.raises(UnknownName, match="task"):
         glassnet.train(shapes, task="detekt", output=tmp_path / "run", quiet=True)

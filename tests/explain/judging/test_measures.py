@@ -109,11 +109,10 @@ def test_hits_and_mass_by_hand() -> None:
 @pytest.mark.parametrize("size", [(120, 200), (210, 90)])
 def test_boxes_go_the_way_of_the_picture(resize: str, crop: float, size: tuple[int, int]) -> None:
     preprocess = Preprocess(height=48, width=64, crop=crop, resize=resize)
-    network = Network.create("resnet20_cifar", ["a"], preprocess=preprocess)
     pixels = np.zeros((*size, 3), np.uint8)
     box = [0.4 * size[1], 0.4 * size[0], 0.65 * size[1], 0.6 * size[0]]
     pixels[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = 255
-    seen = shown(network, torch.from_numpy(preprocess.intermediate(pixels)[None]))[:, :, 0] > 127
+    seen = shown(preprocess, torch.from_numpy(preprocess.intermediate(pixels)[None]))[:, :, 0] > 127
     rows, columns = seen.any(1).nonzero()[0], seen.any(0).nonzero()[0]
     expected = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     np.testing.assert_allclose(boxes_in_input([box], size, preprocess)[0], expected, atol=1.1)

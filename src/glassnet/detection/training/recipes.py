@@ -38,7 +38,8 @@ class BoxRecipe(Recipe):
         super().__post_init__()
         for name in _UNUSED:
             if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
-                raise InputError(f"recipe field {name}={getattr(self, name)!r}: {self.task} does not use it; {default}")
+                value = getattr(self, name)
+                raise InputError(f"recipe field {name}={value!r}: {self.task} does not use it; leave it at {default}")
 
     def augment(self) -> BoxAugment:
         """Return what is done to training pictures."""

@@ -42,7 +42,9 @@ def about(name: str) -> str:
 def check_name(name: str) -> None:
     """Raise `UnknownName` unless `name` is a detector's."""
     if name not in _BUILDERS:
-        raise UnknownName("detector", name, names(), hint=f"there are {', '.join(names())}; classifiers are backbones")
+        raise UnknownName(
+            "detector", name, names(), hint=f"there are {', '.join(names())}; a classifier goes to --backbone"
+        )
 
 
 def arguments_of(name: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ ORDER = [
     "report",
     "comparison",
     "tasks",
+    "finding",
     "verbs",
 ]
 ORDER += ["show", "cli"]

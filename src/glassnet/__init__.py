@@ -32,7 +32,7 @@ _HOME = {
     "check_data": "glassnet.verbs",
     "compare": "glassnet.verbs",
     "convert_data": "glassnet.verbs",
-    "detect": "glassnet.verbs",
+    "detect": "glassnet.finding",
     "evaluate": "glassnet.verbs",
     "explain_picture": "glassnet.explain.api",
     "filters": "glassnet.explain.api",
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from glassnet.explain.api import look as look
     from glassnet.explain.api import patches as patches
     from glassnet.explain.explanation import Explanation as Explanation
+    from glassnet.finding import detect as detect
     from glassnet.models.network import Network as Network
     from glassnet.models.network import Prediction as Prediction
     from glassnet.preprocess import Preprocess as Preprocess
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
     from glassnet.verbs import check_data as check_data
     from glassnet.verbs import compare as compare
     from glassnet.verbs import convert_data as convert_data
-    from glassnet.verbs import detect as detect
     from glassnet.verbs import evaluate as evaluate
     from glassnet.verbs import find_learning_rate as find_learning_rate
     from glassnet.verbs import inspect as inspect

@@ -17,6 +17,7 @@ from glassnet.training.prepared import Kind
 from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
+    from glassnet.detection.detections import Finder
     from glassnet.detection.detector import Detector
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.detection.localisation import Localiser
@@ -116,10 +117,14 @@ def evaluate_finder(
     return judged
 
 
-def finder(target: str | Path, windows: bool, pretrained: bool | str, device: str) -> Any:
-    """Return what finds objects: the detector that `target` names, or with `windows` a classifier that slides.
+def finder(
+    target: str | Path, *, windows: bool, pretrained: bool | str, device: str, batch_size: int | None
+) -> tuple[Finder, dict[str, Any]]:
+    """Return what finds objects, and what its `stream` is to take beside pictures and threshold.
 
-    Raises `InputError` for a classifier without `windows`, and for a detector with it.
+    It is the detector or localiser that `target` names, or with `windows` a classifier that slides. batch_size: of
+    pictures, or of windows; None takes the finder's own. Raises `InputError` for a classifier without `windows`, and
+    for a detector with it.
     """
     network = load(target, pretrained=pretrained)
     if isinstance(network, Network) != windows:
@@ -129,11 +134,12 @@ def finder(target: str | Path, windows: bool, pretrained: bool | str, device: st
             else f"{target} says what a picture shows, not where; slide it over the pictures: "
             f"glassnet detect {target} ... --windows"
         )
+    size: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
     if not isinstance(network, Network):
-        return network
+        return network, {"device": device, **size}
     from glassnet.detection.windows import WindowDetector
 
-    return WindowDetector(network, device=device)
+    return WindowDetector(network, device=device, **size), {}
 
 
 def finder_subject(target: str | Path, arguments: Any) -> Subject:

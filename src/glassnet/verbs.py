@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +21,7 @@ from glassnet.data.annotations.write import Conversion, write_annotations
 from glassnet.data.index import Index, scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.data.problems import write_problems_csv
-from glassnet.data.walking import walk
+from glassnet.data.walking import at_least_one, walk
 from glassnet.errors import InputError, UnknownName
 from glassnet.evaluation.judge import judge
 from glassnet.evaluation.judgement import Judgement
@@ -46,13 +46,10 @@ from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
     from glassnet.comparison.compare import Comparison
-    from glassnet.detection.detections import Detections
     from glassnet.detection.detector import Detector
     from glassnet.detection.judging.judgement import DetectionJudgement
     from glassnet.detection.localisation import Localiser
     from glassnet.detection.localisation.judgement import LocalisationJudgement
-    from glassnet.explain.figures.rows import Explained
-    from glassnet.models.prediction import Picture
 
 CHECK_SIZE = 64  # px; large enough to see near-duplicates, small enough that JPEGs decode at 1/8 scale
 
@@ -209,85 +206,6 @@ def predict(
     judged = load_network(network, pretrained=pretrained)
     answers = judged.stream(walk(named), top=top, batch_size=batch_size, device=device, tta=tta)
     return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
-
-
-def detect(
-    network: str | Path,
-    pictures: str | Path | Iterable[str | Path],
-    *,
-    threshold: float | Mapping[str, float] | None = None,
-    windows: bool = False,
-    every: float | None = None,
-    pretrained: bool | str = False,
-    batch_size: int | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    seed: int = 0,
-) -> Iterator[Detections]:
-    """Yield what is found in each picture file, folders walked to their ends, in constant memory.
-
-    Args:
-        network: a detector's run or file; with `windows` a classifier, which slides over the pictures.
-        pictures: files and folders, or one video, whose frames then are the pictures; `every`: one frame in so many
-            seconds of it.
-        threshold: the least score that is given, one or one for each class; None takes the detector's own.
-
-    Raises:
-        InputError: a path does not exist, the network finds nothing (it is a classifier), a threshold outside [0, 1].
-    """
-    from glassnet.detection import video
-
-    set_threads(threads)
-    torch.manual_seed(seed)
-    named = [pictures] if isinstance(pictures, str | Path) else pictures
-    if isinstance(named, Sequence):
-        for path in named:
-            if not os.path.lexists(path):
-                raise InputError(f"no picture or folder at {str(path)!r}; check the path")
-        if len(named) == 1 and video.is_video(named[0]):
-            finder = tasks.finder(network, windows, pretrained, device)
-            return (frame.found for frame in video.find(finder, named[0], every=every, threshold=threshold))
-    if every is not None:
-        raise InputError(f"every is {every}, but no single video was named; it is for the frames of one")
-    finder = tasks.finder(network, windows, pretrained, device)
-    how: dict[str, Any] = {} if windows else {"device": device}
-    how |= {} if batch_size is None or windows else {"batch_size": batch_size}
-    answers = finder.stream(walk(named), threshold=threshold, **how)
-    return at_least_one(answers, named) if isinstance(named, Sequence) and named else answers
-
-
-Answer = TypeVar("Answer")
-
-
-def at_least_one(answers: Iterator[Answer], named: Sequence[str | Path]) -> Iterator[Answer]:
-    """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
-    empty = True
-    for answer in answers:
-        empty = False
-        yield answer
-    if empty:
-        raise InputError(f"no picture in {', '.join(repr(str(path)) for path in named)}; check the path")
-
-
-def explain_boxes(
-    network: str | Path,
-    pictures: Sequence[Picture],
-    methods: Sequence[str],
-    *,
-    boxes: Sequence[int] = (0,),
-    threads: int | None = None,
-    **how: Any,
-) -> list[Explained]:
-    """Explain why a detector found the `boxes` of each picture, 0 being the surest; a row for each picture.
-
-    `how` as for `glassnet.detection.explained.explain_detections`, which says what it raises.
-    """
-    from glassnet.detection.detector import Detector
-    from glassnet.detection.explained import explain_detections
-
-    set_threads(threads)
-    strict = len(pictures) == 1
-    return list(explain_detections(Detector.load(network), pictures, methods, boxes=boxes, strict=strict, **how))
 
 
 def write_report(

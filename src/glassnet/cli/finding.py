@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,11 @@ def detect(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A folder for drawn pictures; else what --format writes. Default: stdout."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A folder for drawn pictures, or an .mp4 for a video; else what --format writes. Default: stdout.",
+        ),
     ] = None,
     format: Annotated[
         Found | None,
@@ -65,24 +69,20 @@ def detect(
     seed: Seed = 0,
 ) -> None:
     """Find objects: a box, a class and a score for each. A picture that cannot be read is an error, exit code 1."""
-    from glassnet import verbs
+    from glassnet import finding
     from glassnet.show import detection
 
     if json and format not in (None, Found.json):
         raise InputError(f"both --json and --format {format.value} are given; choose one of them")
     form = Found.json if json else format
-    answers = verbs.detect(
-        network,
-        sys.stdin if pictures == ["-"] else pictures,
-        threshold=threshold,
-        windows=windows,
-        every=every,
-        batch_size=batch_size,
-        pretrained=weights or pretrained,
-        device=device,
-        threads=threads,
-        seed=seed,
-    )
+    how: dict[str, Any] = {"threshold": threshold, "windows": windows, "every": every, "batch_size": batch_size}
+    how |= {"pretrained": weights or pretrained, "device": device, "threads": threads, "seed": seed}
+    if detection.is_drawn_video(pictures, form is None, output):
+        assert output is not None
+        count = finding.detect_video(network, pictures[0], output, **how)
+        print(f"{count:,} frames: {output}", file=sys.stderr)
+        return
+    answers = finding.detect(network, sys.stdin if pictures == ["-"] else pictures, **how)
     done = detection.detections(answers, None if form is None else form.value, output, named=pictures)
     if output is not None:
         print(f"{done.boxes:,} boxes in {done.pictures:,} pictures: {output}", file=sys.stderr)

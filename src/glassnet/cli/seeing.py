@@ -80,7 +80,7 @@ def explain(
         return
     if network is None:
         raise InputError("no network is given; for example: glassnet explain runs/photos-1 a.jpg")
-    from glassnet import verbs
+    from glassnet import finding
     from glassnet.explain import api
     from glassnet.explain.figures.save import check_output
     from glassnet.explain.progress import live
@@ -103,7 +103,7 @@ def explain(
     if task_of(network) == "detection":
         _refuse({"--class": label, "--weights": weights, "--pretrained": pretrained}, f"{network} is a detector")
         with live("explaining", quiet=quiet) as progress:
-            rows = verbs.explain_boxes(
+            rows = finding.explain_boxes(
                 network,
                 pictures,
                 names,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from glassnet.errors import InputError
+
+Answer = TypeVar("Answer")
 
 
 def walk(paths: Iterable[str | Path]) -> Iterator[str]:
@@ -32,3 +37,13 @@ def walk_folder(folder: str) -> Iterator[str]:
                 yield from walk_folder(entry.path)
             else:
                 yield entry.path
+
+
+def at_least_one(answers: Iterator[Answer], named: Sequence[str | Path]) -> Iterator[Answer]:
+    """Yield `answers`; raise `InputError` where there is none, so that a wrong folder is not taken for a done one."""
+    empty = True
+    for answer in answers:
+        empty = False
+        yield answer
+    if empty:
+        raise InputError(f"no picture in {', '.join(repr(str(path)) for path in named)}; check the path")

@@ -82,8 +82,11 @@ def find(
     *,
     every: float | None = None,
     threshold: float | Mapping[str, float] | None = None,
+    **how: Any,
 ) -> Iterator[Frame]:
     """Yield the frames of a video with what `finder` finds in them; `every` and errors as in `frames`.
+
+    how: what the finder's `stream` takes beside.
 
     A frame's path is the video's with the time behind it, as in "clip.mp4#t=1.200" (W3C Media Fragments). Only frames
     that the finder has read ahead are in memory.
@@ -95,7 +98,7 @@ def find(
             waiting.append((seconds, frame))
             yield frame
 
-    for found in finder.stream(pixels(), threshold=threshold):
+    for found in finder.stream(pixels(), threshold=threshold, **how):
         seconds, frame = waiting.popleft()
         yield Frame(seconds, frame, replace(found, path=f"{path}#t={seconds:.3f}"))
 

@@ -12,6 +12,7 @@ from glassnet.data.problems import printable
 from glassnet.detection.detections import Detections
 from glassnet.detection.judging.judgement import DetectionJudgement
 from glassnet.detection.localisation.judgement import LocalisationJudgement
+from glassnet.detection.video import is_video
 from glassnet.detection.writing import FOLDERS, Written, write
 from glassnet.errors import InputError
 from glassnet.show import console, percent, print_table
@@ -34,6 +35,20 @@ def detections(
         return table(answers)
     folders = [Path(name) for name in named if Path(name).is_dir()]
     return write(answers, sys.stdout if output is None else output, chosen, root=folders[0] if folders else None)
+
+
+def is_drawn_video(named: Sequence[str], free: bool, output: Path | None) -> bool:
+    """Whether a video is to be written again with boxes: one is named, and the output is an .mp4.
+
+    free: no format was asked for. Raises `InputError` for drawn pictures of a video, or an .mp4 of anything else.
+    """
+    video = len(named) == 1 and is_video(named[0])
+    wanted = free and output is not None and output.suffix.lower() == ".mp4"
+    if wanted and not video:
+        raise InputError(f"{output} is a video, and no single video was named; name a folder for drawn pictures")
+    if video and free and output is not None and by_suffix(output) == "pictures" and not wanted:
+        raise InputError(f"a video's frames are drawn into a video; let {str(output)!r} end in .mp4")
+    return wanted
 
 
 def by_suffix(output: Path | None) -> str:

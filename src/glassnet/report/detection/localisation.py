@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def write_report(run: LocalisationRun, *, device: str = "auto") -> Path:
     """
     from glassnet.report.detection.page import render_localisation  # Matplotlib: half a second
 
-    localiser, index = run.network, run.same_index()
+    localiser: Any = run.network
+    index = run.same_index()
     split, items = judged_items(index)
     judgement = judge_localiser(localiser, index, items, split=split, device=device)
     run.write_evaluation(judgement)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from glassnet.data.annotations.objects import Objects
 
 Scenes = list[tuple[np.ndarray, Objects]]
 CLASSES = ("disc", "square")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Small networks take one thread each: two test processes with two threads each wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_scenes(count: int, *, size: tuple[int, int] = (64, 96), seed: int = 0) -> Scenes:

@@ -29,7 +29,7 @@ QUICK = {
     "learning_rate": 3e-3,
     "precision": "fp32",
 }
-SMALL = {"backbone": "mobilenet_v2 width=0.25", "arguments": {"width": 16}, "quiet": True}
+SMALL = {"backbone": "mobilenet_v2 width=0.25", "arguments": {"width": 16}, "quiet": True, "threads": 1}
 
 
 @pytest.fixture(scope="module")

@@ -217,6 +217,7 @@ def test_networks_as_a_table_and_as_json(shell: Shell) -> None:
     assert (rows[0]["parameters"], rows[0]["multiply_adds"]) == (61_706, 416_520)
 
 
+@pytest.mark.slow
 def test_networks_fit_a_narrow_terminal_under_their_papers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

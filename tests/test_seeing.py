@@ -97,6 +97,7 @@ def test_methods_are_listed_without_a_network(shell: Shell) -> None:
     assert "Zeiler" in shell("explain", "--methods")[1]
 
 
+@pytest.mark.slow
 def test_judge_prints_a_table_of_methods(shell: Shell, things: dict[str, str]) -> None:
     code, out, err = shell("explain", things["NET"], "--judge", things["DATA"], "--method", "gradient", "--json")
     assert code == 0, err
@@ -112,6 +113,7 @@ def test_look_writes_a_page(shell: Shell, things: dict[str, str], tmp_path: Path
     assert "<h1>dog," in path.read_text()
 
 
+@pytest.mark.slow
 def test_patches_draws_and_lists_channels(shell: Shell, things: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "patches.png"
     words = ("patches", things["NET"], things["DATA"], "--layer", "stage1", "--channels", "0,5", "-o", path)

@@ -57,6 +57,7 @@ def networks(data: Path) -> list[str]:
     return [str(data.with_name(f"{name}.toml")) for name in NETS]
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,6 +89,7 @@ def test_csv() -> None:
     assert second["validation_half_width"] == ""
 
 
+@pytest.mark.slow
 def test_names_in_the_figure_do_not_overlap(tmp_path: Path) -> None:
     rows = [row(f"option number {k}", 0.80 + k / 500, 0.81 + k / 500, parameters=1000 * (k + 1)) for k in range(6)]
     rows.append(row("costs $5 and $6", 0.81, 0.812, multiply_adds=5_000_000))

@@ -27,6 +27,7 @@ def sweep() -> list[Any]:
     return [pytest.param(name, marks=[pytest.mark.slow] if name.startswith(DEEP) else []) for name in names()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sweep())
 def test_every_registered_network_is_told_drawn_and_counted_as_torch_counts(name: str) -> None:
     found = inspect_network(name, batch_size=2)

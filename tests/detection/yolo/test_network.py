@@ -46,6 +46,7 @@ def test_shapes_of_answers(name: str) -> None:
     assert network.grids == ([(8, 12), (4, 6), (2, 3)] if name == "yolo" else [(7, 7)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
 def test_a_picture_can_be_learnt_by_heart(name: str) -> None:
     network = build(name).train()

@@ -27,6 +27,7 @@ def quick(network: Network, pictures: object, methods: list[str], **options: obj
     return judge(network, pictures, methods, steps=4, sanity=options.pop("sanity", 0), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_judgement_end_to_end(small_network: Network, pictures: list[np.ndarray]) -> None:
     before = copy.deepcopy(small_network.module.state_dict())
     state, modes = torch.get_rng_state(), [module.training for module in small_network.module.modules()]

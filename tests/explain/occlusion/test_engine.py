@@ -133,6 +133,7 @@ def peak_bytes(engine: Engine, positions: np.ndarray, patch: torch.Tensor) -> in
     return int(np.cumsum([size for _, size in moves]).max())
 
 
+@pytest.mark.slow
 def test_the_memory_bound_is_kept_by_smaller_batches() -> None:
     torch.manual_seed(0)
     module, shape = create("resnet20_cifar", classes=3), (3, 64, 64)

@@ -129,7 +129,20 @@ def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
     v = 4 / pi^2 (atan(w1 / h1) - atan(w2 / h2))^2 and alpha = v / (1 - IoU + v), which takes no part in a gradient
     (arXiv:1911.08287, equations 8 to 11).
     """
-    one, other = _pairs(boxes1, boxes2)
+    return _complete(*_pairs(boxes1, boxes2), eps)
+
+
+def paired_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Return the IoU (...) of each of `boxes1` (..., 4) with its partner in `boxes2` (..., 4); 0 without area."""
+    return _iou(_numbers(boxes1), _numbers(boxes2))
+
+
+def paired_complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
+    """Return the CIoU (...) of each of `boxes1` (..., 4) with its partner in `boxes2` (..., 4)."""
+    return _complete(_numbers(boxes1), _numbers(boxes2), eps)
+
+
+def _complete(one: Tensor, other: Tensor, eps: float) -> Tensor:
     iou = _iou(one, other)
     v = 4 / math.pi**2 * (_slope(one) - _slope(other)) ** 2
     with torch.no_grad():

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glassnet.boxes import box_iou
+from glassnet.boxes import box_iou, paired_box_iou
 from glassnet.detection.localisation.encoding import decode, encode
 from glassnet.detection.localisation.losses import localisation_loss
-from glassnet.detection.localisation.metrics import measures, paired_iou, right
+from glassnet.detection.localisation.metrics import measures, right
 from glassnet.errors import InputError
 
 SIZE = (100, 200)
@@ -72,7 +72,7 @@ coordinate = st.floats(0, 50, width=16)
 @given(numbers=st.lists(st.tuples(*[coordinate] * 8), min_size=1, max_size=5))
 def test_paired_iou_is_the_diagonal_of_all_pairs(numbers: list[tuple[float, ...]]) -> None:
     one, other = torch.tensor(numbers, dtype=torch.float32).view(-1, 2, 4).unbind(1)
-    assert torch.allclose(paired_iou(one, other), box_iou(one, other).diagonal(), atol=1e-6)
+    assert torch.allclose(paired_box_iou(one, other), box_iou(one, other).diagonal(), atol=1e-6)
 
 
 def said_of(pc: float, box: list[float], classes: list[float]) -> torch.Tensor:

@@ -8,12 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from glassnet.boxes import box_iou, complete_box_iou
+from glassnet.boxes import box_iou, complete_box_iou, paired_box_iou
 from glassnet.detection.yolo.losses import (
     complete_iou_loss,
     distribution_loss,
-    focal_loss,
-    paired_iou,
     quality_focal_loss,
 )
 
@@ -28,12 +26,12 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_paired_iou_is_the_diagonal_of_all_pairs(pairs: tuple[torch.Tensor, torch.Tensor]) -> None:
-    torch.testing.assert_close(paired_iou(*pairs), box_iou(*pairs).diagonal())
+    torch.testing.assert_close(paired_box_iou(*pairs), box_iou(*pairs).diagonal())
 
 
 def test_paired_iou_of_boxes_without_area_is_0() -> None:
     point = torch.tensor([[3.0, 3, 3, 3]])
-    assert paired_iou(point, point).item() == 0
+    assert paired_box_iou(point, point).item() == 0
 
 
 def test_complete_iou_loss_is_one_minus_ciou(pairs: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -64,12 +62,6 @@ def test_without_beta_it_is_the_cross_entropy() -> None:
         quality_focal_loss(logits, quality, beta=0),
         F.binary_cross_entropy_with_logits(logits, quality, reduction="none"),
     )
-
-
-def test_focal_loss_by_hand() -> None:
-    # p = 0.5, target 1: 0.25 * 0.25 * ln 2; target 0: 0.75 * 0.25 * ln 2
-    loss = focal_loss(torch.zeros(2), torch.tensor([1.0, 0.0]))
-    assert loss.tolist() == pytest.approx([0.0625 * math.log(2), 0.1875 * math.log(2)])
 
 
 def test_distribution_loss_by_hand() -> None:

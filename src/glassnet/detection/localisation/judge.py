@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glassnet.boxes import paired_box_iou
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.detection.api import known_to, scan_split
 from glassnet.detection.localisation.encoding import NOTHING, Located, one_object
 from glassnet.detection.localisation.judgement import WORST, ClassResult, LocalisationJudgement, Wrong
 from glassnet.detection.localisation.localiser import Localiser
-from glassnet.detection.localisation.metrics import ENOUGH, measures, paired_iou, right
+from glassnet.detection.localisation.metrics import ENOUGH, measures, right
 from glassnet.detection.targets import Targets
 from glassnet.errors import DataError, InputError
 from glassnet.evaluation.bootstrap import wilson_interval
@@ -114,7 +115,7 @@ def wrong_answers(
     located: Located, boxes: Tensor, labels: Tensor, correct: Tensor, classes: Sequence[str], paths: Sequence[str]
 ) -> list[Wrong]:
     """Return at most `WORST` of the answers that are not right: the least overlap first, and of those the surest."""
-    ious, (probability, said) = paired_iou(located.boxes, boxes), located.classes.max(1)
+    ious, (probability, said) = paired_box_iou(located.boxes, boxes), located.classes.max(1)
     rows = [
         Wrong(
             path=paths[place],

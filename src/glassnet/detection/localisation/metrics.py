@@ -5,20 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glassnet.boxes import box_area
+from glassnet.boxes import paired_box_iou
 from glassnet.detection.localisation.encoding import NOTHING, Located
 
 ENOUGH = 0.5
 """The IoU from which a box is right, and the probability from which an object is there."""
-
-
-def paired_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Return the IoU (N,) of each of `boxes1` (N, 4) xyxy with its partner in `boxes2` (N, 4); 0 without area."""
-    corner = torch.maximum(boxes1[:, :2], boxes2[:, :2])
-    sides = (torch.minimum(boxes1[:, 2:], boxes2[:, 2:]) - corner).clamp(min=0)
-    both = sides[:, 0] * sides[:, 1]
-    union = box_area(boxes1) + box_area(boxes2) - both
-    return both / torch.where(union > 0, union, 1)
 
 
 def right(located: Located, boxes: Tensor, labels: Tensor) -> Tensor:
@@ -29,7 +20,7 @@ def right(located: Located, boxes: Tensor, labels: Tensor) -> Tensor:
     """
     found = located.present >= ENOUGH
     named = located.classes.argmax(1) == labels
-    placed = paired_iou(located.boxes, boxes) >= ENOUGH
+    placed = paired_box_iou(located.boxes, boxes) >= ENOUGH
     return torch.where(labels == NOTHING, ~found, found & named & placed)
 
 
@@ -44,5 +35,5 @@ def measures(located: Located, boxes: Tensor, labels: Tensor) -> dict[str, float
     }
     if bool(there.any()):
         found["class_accuracy"] = float((located.classes.argmax(1) == labels)[there].float().mean())
-        found["mean_iou"] = float(paired_iou(located.boxes, boxes)[there].mean())
+        found["mean_iou"] = float(paired_box_iou(located.boxes, boxes)[there].mean())
     return found

@@ -12,10 +12,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from glassnet.boxes import paired_box_iou
 from glassnet.detection.targets import Targets
 from glassnet.detection.yolo.backbone import Backbone
 from glassnet.detection.yolo.grid import decode, encode
-from glassnet.detection.yolo.losses import paired_iou
 from glassnet.detection.yolo.raw import Raw
 from glassnet.errors import InputError
 from glassnet.nn.layers import ConvNormAct
@@ -91,7 +91,7 @@ class YoloV1(nn.Module):
         here = truth.pc > 0  # (N, S, S)
         wanted = truth.boxes[:, :, :, None].expand_as(boxes)
         with torch.no_grad():
-            iou = paired_iou(decode(boxes, input_size), decode(wanted, input_size))  # (N, S, S, B)
+            iou = paired_box_iou(decode(boxes, input_size), decode(wanted, input_size))  # (N, S, S, B)
             responsible = torch.zeros_like(iou).scatter_(3, iou.argmax(3, keepdim=True), 1.0) * here[..., None]
         apart = (boxes[..., :2] - wanted[..., :2]).square().sum(-1)
         # The square root of a share of the picture: an error of so many pixels counts more in a small box.

@@ -101,14 +101,18 @@ def explain(
     path = output or Path("explain.png")
     check_output(path)
     if task_of(network) == "detection":
-        _refuse({"--class": label, "--weights": weights, "--pretrained": pretrained}, f"{network} is a detector")
+        foreign: dict[str, object] = {"--class": label, "--weights": weights, "--pretrained": pretrained}
+        foreign["--device"] = device not in ("auto", "cpu")
+        _refuse(foreign, f"{network} is a detector, explained on the CPU")
         with live("explaining", quiet=quiet) as progress:
             rows = finding.explain_boxes(
                 network,
                 pictures,
                 names,
                 boxes=box or [0],
-                settings=common["settings"] | ({} if layer == "auto" else {"layer": layer}),
+                settings=({"seed": seed} if seed and "occlusion" in names else {})
+                | ({} if layer == "auto" else {"layer": layer})
+                | common["settings"],
                 threads=threads,
                 progress=progress,
             )

@@ -152,3 +152,32 @@ def test_detect_on_the_command_line(run: DetectionRun, shapes: Path, tmp_path: P
 def test_classifiers_and_detectors_are_told_apart(run: DetectionRun) -> None:
     with pytest.raises(InputError, match="finds objects; use: glassnet detect"):
         glassnet.predict(run.path, run.report)
+
+
+def test_objects_that_share_a_cell_are_said(shapes: Path, tmp_path: Path) -> None:
+    how = QUICK | {"epochs": 1}
+    choices = SMALL | {"arguments": {"width": 16, "cells": 1}}
+    found = glassnet.train(shapes, network="yolo_v1", output=tmp_path / "run", overrides=how, report=False, **choices)
+    said = found.facts["decided"]["reason"]
+    assert "objects share a cell of the 1x1 grid, which can answer for one each" in said
+
+
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        ({"backbone": "resnet18"}, "backbone 'resnet18' and a detector to start from"),
+        ({"overrides": {"size": 640}}, "size=640 and a detector to start from, which was trained at 64x96"),
+    ],
+)
+def test_what_a_detector_to_start_from_has_decided(
+    run: DetectionRun, shapes: Path, tmp_path: Path, choices: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        glassnet.train(shapes, start_from=run.path, output=tmp_path / "run", quiet=True, **choices)
+
+
+def test_explaining_boxes_refuses_what_it_cannot_use(run: DetectionRun, shapes: Path) -> None:
+    words = ["explain", str(run.path), str(shapes.parent / "000.png"), "--device", "cuda"]
+    said = CliRunner().invoke(app, words)
+    assert isinstance(said.exception, InputError)
+    assert "explained on the CPU; leave out --device" in str(said.exception)

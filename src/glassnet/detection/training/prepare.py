@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.data.batches import Batches
 from glassnet.data.pictures import Pictures
+from glassnet.detection.batches import placed_objects
 from glassnet.detection.detector import Detector
 from glassnet.detection.judging.thresholds import best_thresholds
+from glassnet.detection.targets import Targets
 from glassnet.detection.training.annotated import (
     BackboneChoice,
     PreparedBoxes,
@@ -27,6 +30,8 @@ from glassnet.detection.training.recipes import DetectionRecipe, detection_recip
 from glassnet.detection.training.run import DetectionRun
 from glassnet.detection.training.task import Detection, from_rows
 from glassnet.detection.yolo import registry as detectors
+from glassnet.detection.yolo.grid import share_a_cell
+from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.pretrained import trained_preprocess
 from glassnet.models.words import split_words
@@ -91,9 +96,12 @@ def prepare(settings: Settings) -> PreparedDetection:
     detectors.check_name(name)
     index = scanned(settings)
     backbone = backbone_of(settings, source)
-    preprocess = input_preprocess(index, recipe, backbone, source)
+    preprocess = input_preprocess(index, recipe, backbone, source, settings.overrides)
     pictures = decoded(index, preprocess, settings, trained=source is not None or bool(backbone.pretrained))
     reason = f"{name} on {backbone.words}, recipe {recipe.name}: {describe(pictures.index)}; {backbone.why}"
+    if name == "yolo_v1":
+        given = settings.arguments if source is None else source.card.arguments
+        reason += lost_to_cells(pictures, int(given.get("cells", detectors.arguments_of(name)["cells"])))
     choice = Choice(
         network=name,
         recipe=recipe,
@@ -114,6 +122,10 @@ def prepare_again(settings: Settings, decided: dict[str, Any], followed: Any) ->
 def backbone_of(settings: Settings, source: Detector | None) -> BackboneChoice:
     """Return the backbone that the user named ("mobilenet_v2 width=0.5"), or the best one that is at hand."""
     if source is not None:
+        if settings.backbone is not None:
+            raise InputError(
+                f"backbone {settings.backbone!r} and a detector to start from, which stands on its own; leave one out"
+            )
         given = source.card.arguments
         return BackboneChoice(given["backbone"], given["backbone_arguments"], False, "it goes on from your detector")
     named = (None, {}) if settings.backbone is None else split_words(settings.backbone)
@@ -121,10 +133,19 @@ def backbone_of(settings: Settings, source: Detector | None) -> BackboneChoice:
 
 
 def input_preprocess(
-    index: BoxIndex, recipe: DetectionRecipe, backbone: BackboneChoice, source: Detector | None
+    index: BoxIndex,
+    recipe: DetectionRecipe,
+    backbone: BackboneChoice,
+    source: Detector | None,
+    overrides: Mapping[str, Any],
 ) -> Preprocess:
     """Return how pictures become the input: whole, scaled to fit, in the shape that most of them have."""
     if source is not None:
+        if "size" in overrides:
+            raise InputError(
+                f"size={recipe.size} and a detector to start from, which was trained at {source.preprocess.height}x"
+                f"{source.preprocess.width} and goes on so; leave size out, or train a new one"
+            )
         return source.preprocess
     base = (
         trained_preprocess(backbone.name, backbone.pretrained, in_channels=index.channels)
@@ -136,6 +157,18 @@ def input_preprocess(
     longer = max(MULTIPLE, MULTIPLE * round(recipe.size / MULTIPLE))
     sides = (shorter, longer) if width >= height else (longer, shorter)
     return replace(base, height=sides[0], width=sides[1], resize="pad", crop=1.0, background=GREY, decode="full")
+
+
+def lost_to_cells(pictures: Pictures, cells: int) -> str:
+    """Say how many training objects a grid cannot answer, as their middle's cell is another one's; "" where none."""
+    items = pictures.index.select("train").tolist()
+    placed = placed_objects(pictures)
+    targets = Targets.of([placed[item] for item in items])
+    size = (pictures.preprocess.height, pictures.preprocess.width)
+    lost, count = share_a_cell(targets, size, cells), int((targets.labels >= 0).sum())
+    if not lost:
+        return ""
+    return f"; {lost:,} of {count:,} objects share a cell of the {cells}x{cells} grid, which can answer for one each"
 
 
 def build(choice: Choice, pictures: Pictures, settings: Settings, source: Detector | None) -> Detector:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from glassnet.detection.training.annotated import (
 )
 from glassnet.detection.training.recipes import DetectionRecipe, detection_recipe
 from glassnet.detection.training.run import DetectionRun
+from glassnet.detection.training.size import MULTIPLE, choose_size
 from glassnet.detection.training.task import Detection, from_rows
 from glassnet.detection.yolo import registry as detectors
 from glassnet.detection.yolo.grid import share_a_cell
@@ -42,8 +42,6 @@ from glassnet.training.distributed import Workers
 from glassnet.training.prepare import overridden
 from glassnet.training.prepared import Kind, Settings
 
-MULTIPLE = 32
-"""The input's sides are multiples of the coarsest stride, so that all grids divide it evenly."""
 GREY = (114, 114, 114)
 """What fills the input beside a picture of another shape: the mean of ImageNet's pictures, roughly."""
 
@@ -96,9 +94,13 @@ def prepare(settings: Settings) -> PreparedDetection:
     detectors.check_name(name)
     index = scanned(settings)
     backbone = backbone_of(settings, source)
-    preprocess = input_preprocess(index, recipe, backbone, source, settings.overrides)
+    why = backbone.why
+    if source is None and recipe.size == 0:
+        size, because = choose_size(index)
+        recipe, why = recipe.replace(size=size), f"{why}; {because}"
+    preprocess = input_preprocess(index, recipe, backbone, source)
     pictures = decoded(index, preprocess, settings, trained=source is not None or bool(backbone.pretrained))
-    reason = f"{name} on {backbone.words}, recipe {recipe.name}: {describe(pictures.index)}; {backbone.why}"
+    reason = f"{name} on {backbone.words}, recipe {recipe.name}: {describe(pictures.index)}; {why}"
     if name == "yolo_v1":
         given = settings.arguments if source is None else source.card.arguments
         reason += lost_to_cells(pictures, int(given.get("cells", detectors.arguments_of(name)["cells"])))
@@ -133,15 +135,11 @@ def backbone_of(settings: Settings, source: Detector | None) -> BackboneChoice:
 
 
 def input_preprocess(
-    index: BoxIndex,
-    recipe: DetectionRecipe,
-    backbone: BackboneChoice,
-    source: Detector | None,
-    overrides: Mapping[str, Any],
+    index: BoxIndex, recipe: DetectionRecipe, backbone: BackboneChoice, source: Detector | None
 ) -> Preprocess:
     """Return how pictures become the input: whole, scaled to fit, in the shape that most of them have."""
     if source is not None:
-        if "size" in overrides:
+        if recipe.size:
             raise InputError(
                 f"size={recipe.size} and a detector to start from, which was trained at {source.preprocess.height}x"
                 f"{source.preprocess.width} and goes on so; leave size out, or train a new one"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +20,13 @@ from torch import Tensor, nn
 from glassnet.data.index import scan
 from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import InputError
+from glassnet.evaluation.judge import judge
 from glassnet.files import cache_folder
+from glassnet.models.network import Network
 from glassnet.preprocess import Preprocess
+from glassnet.report.report import judge_run, judged_items, run_pictures, write_report
 from glassnet.training import features as features_module
+from glassnet.training import probe as probe_module
 from glassnet.training.features import features, weights_key
 from glassnet.training.probe import fit_probe
 from glassnet.training.progress import Display
@@ -41,8 +47,6 @@ def clouds(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_fit_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
-    from glassnet.training import probe as probe_module
-
     monkeypatch.setattr(probe_module, "REGULARISATIONS", (0.01,))
     monkeypatch.setattr(probe_module, "ROWS", 64)  # in chunks
     (rows, labels), held_out = clouds(), clouds(seed=1)
@@ -175,6 +179,50 @@ def test_the_recipe_transfer(small_data: Path, tmp_path: Path, trained: Run) -> 
     said = network.predict([index.source(item) for item in items], device="cpu")
     hits = [one.label == index.classes[index.labels[item]] for one, item in zip(said, items, strict=True)]
     assert np.mean(hits) == pytest.approx(line["validation_accuracy"], abs=0.03)
+
+
+def test_a_probed_network_is_judged_from_features_as_by_itself(
+    small_data: Path, tmp_path: Path, trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = probe_run(small_data, tmp_path / "run", trained.network_path, recipe="transfer")
+    pictures = run_pictures(run)
+    from_features = judge_run(run, pictures, device="cpu")
+    _, items = judged_items(pictures.index)
+    itself = judge(run.network, pictures, items, device="cpu")
+    assert from_features.seconds is None, "no speed is claimed of a network that did not run"
+    assert (from_features.accuracy, from_features.confusion) == (itself.accuracy, itself.confusion)
+    losses = [[loss.loss for loss in each.top_losses] for each in (from_features, itself)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    write_report(run, explain=False)
+    assert "from kept features" in run.report.read_text(encoding="utf-8")
+    assert "None" not in run.report.read_text(encoding="utf-8").split("<script")[0]
+    # Another probe of the same body, on the same pictures: the body has nothing left to do.
+    monkeypatch.setattr(probe_module, "fold_batch_norm", None)
+    overrides = {"label_smoothing": 0.2}
+    again = probe_run(small_data, tmp_path / "again", trained.network_path, recipe="transfer", overrides=overrides)
+    assert not torch.equal(again.network.module.head.weight, run.network.module.head.weight)
+    assert judge_run(again, run_pictures(again), device="cpu").n == itself.n
+
+
+def test_a_probe_does_not_wait_for_torchs_compiler(small_data: Path, tmp_path: Path) -> None:
+    Network.create("sprint_s", ["a", "b"]).save(tmp_path / "old.safetensors")
+    words = [
+        "train",
+        str(small_data),
+        "--from",
+        str(tmp_path / "old.safetensors"),
+        "--recipe",
+        "transfer",
+        "--no-explain",
+    ]
+    words += ["--output", str(tmp_path / "run"), "--quiet", "--no-explain"]
+    code = (
+        f"import sys; from glassnet import cli; sys.argv = ['glassnet', *{words!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as left:\n    assert not left.code\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_fine_tuning_goes_on_from_the_probe(small_data: Path, tmp_path: Path, trained: Run) -> None:

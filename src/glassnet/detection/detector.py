@@ -26,7 +26,7 @@ from glassnet.models.prediction import Picture, as_pictures, decode_ahead
 from glassnet.models.pretrained import find_source, load_pretrained
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
-from glassnet.nn.shapes import shapes_only
+from glassnet.nn.shapes import shapes_only, with_memory
 from glassnet.nn.trace import Trace, trace
 from glassnet.placement import Placement, displayed_size
 from glassnet.preprocess import Preprocess
@@ -95,7 +95,7 @@ class Detector(BaseNetwork):
         try:
             with shapes_only():
                 module = registry.create(card.architecture, classes=len(card.classes), **arguments)
-            detector = cls(module.to_empty(device="cpu").eval(), card)
+            detector = cls(with_memory(module).eval(), card)
         except (InputError, TypeError) as error:
             raise NetworkFileError(f"{path}: the card does not describe a detector: {error}") from error
         load_tensors(module, tensors, str(path))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -22,15 +23,19 @@ if TYPE_CHECKING:
     from glassnet.preprocess import Preprocess
 
 
+Answers: TypeAlias = "Callable[[Pictures, np.ndarray], torch.Tensor]"
+"""Pictures and the numbers (N,) of some of them -> logits (N, K), however they come about."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """What a network said: `logits` (N, K) float32, true `labels` (N,) int64 in the network's class order, the
-    `items`' numbers (N,) int64, how long it took, and on which device."""
+    `items`' numbers (N,) int64, how long the network took (None where it was not run), and on which device."""
 
     logits: np.ndarray
     labels: np.ndarray
     items: np.ndarray
-    seconds: float
+    seconds: float | None
     device: str
 
 
@@ -43,6 +48,7 @@ def scores(
     device: str = "auto",
     predictor: Predictor | None = None,
     tta: bool = False,
+    answers: Answers | None = None,
 ) -> Scores:
     """Run `network` over the `items` of `pictures`, in order, without augmentation and without changing it.
 
@@ -50,6 +56,7 @@ def scores(
         batch_size: pictures at a time; None takes what suits the input's size.
         predictor: runs the network instead of PyTorch on `device`, for instance a compiled one.
         tta: test-time augmentation, the mean logits of each picture and its mirror image.
+        answers: give the network's logits in its place, for instance from features that are known already.
 
     Raises:
         DataError: the pictures have a class the network does not know.
@@ -65,13 +72,16 @@ def scores(
     pictures = replace(pictures, preprocess=network.preprocess)  # its mean and deviation, whoever loaded the pixels
     labels = class_map(pictures.index.classes, network.classes, pictures.labels[items])[pictures.labels[items]]
     chosen = pick_device("cpu" if predictor else device)
-    answer = predictor or network.predictor(chosen)
-    answer = with_flip(answer) if tta else answer
     start = time.perf_counter()
     with torch.inference_mode():
-        batches = [answer(batch.images.to(chosen)).float().cpu() for batch in evaluation_batches(pictures, items, size)]
-    seconds = time.perf_counter() - start
-    logits = torch.cat(batches).numpy()
+        if answers is None:
+            answer = predictor or network.predictor(chosen)
+            answer = with_flip(answer) if tta else answer
+            batches = evaluation_batches(pictures, items, size)
+            logits = torch.cat([answer(batch.images.to(chosen)).float().cpu() for batch in batches]).numpy()
+        else:
+            logits = answers(pictures, items).float().cpu().numpy()
+    seconds = time.perf_counter() - start if answers is None else None
     return Scores(logits, labels, np.asarray(items), seconds, "predictor" if predictor else str(chosen))
 
 
@@ -85,6 +95,7 @@ def judge(
     device: str = "auto",
     predictor: Predictor | None = None,
     tta: bool = False,
+    answers: Answers | None = None,
     seed: int = 0,
 ) -> Judgement:
     """Judge `network` on the `items` of `pictures`; arguments and errors are those of `scores`.
@@ -92,8 +103,8 @@ def judge(
     `split` is only what the judgement calls them; `seed` draws the bootstrap intervals.
     """
     said = scores(
-        network, pictures, items, batch_size=batch_size, device=device, predictor=predictor, tta=tta
-    )  # fmt: skip
+        network, pictures, items, batch_size=batch_size, device=device, predictor=predictor, tta=tta, answers=answers
+    )
     return summarise(
         said.logits,
         said.labels,

@@ -84,8 +84,9 @@ class Judgement:
 
     `confusion` counts [true class][predicted class]. `calibration` is at temperature 1 ("before") and at the card's
     ("after"); top losses use the latter, as predictions do. Intervals are at 95 %. `top5` is None with five classes or
-    fewer. `peak_memory` is in bytes, None where the system does not tell it. `left_out` names each picture of the split
-    that could not be judged, with the reason; it is not part of `n`.
+    fewer. `seconds` is None where the answers came from features that were known. `peak_memory` is in bytes, None where
+    the system does not tell it. `left_out` names each picture of the split that could not be judged, with the reason;
+    it is not part of `n`.
     """
 
     network: str
@@ -109,15 +110,15 @@ class Judgement:
     precision_recall: list[ClassCurve]
     roc: list[ClassCurve]
     top_losses: list[TopLoss]
-    seconds: float
+    seconds: float | None
     device: str
     peak_memory: int | None
     left_out: list[str] = field(default_factory=list)
 
     @property
-    def pictures_per_second(self) -> float:
-        """Pictures judged in a second, decoding not included."""
-        return self.n / max(self.seconds, 1e-9)
+    def pictures_per_second(self) -> float | None:
+        """Pictures judged in a second, decoding not included; None where the network did not run for it."""
+        return None if self.seconds is None else self.n / max(self.seconds, 1e-9)
 
     def sentences(self) -> dict[str, str]:
         """What accuracy, precision, recall and calibration mean for these pictures, a few plain words each."""
@@ -158,7 +159,7 @@ def summarise(
     network: str = "",
     data: str = "",
     split: str = "test",
-    seconds: float = 0.0,
+    seconds: float | None = 0.0,
     device: str = "cpu",
     peak_memory: int | None = None,
     left_out: Sequence[str] = (),

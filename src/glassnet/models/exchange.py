@@ -14,7 +14,7 @@ from glassnet.models.layouts import layouts
 from glassnet.models.network import Network
 from glassnet.models.pretrained import imagenet_classes
 from glassnet.models.registry import create, with_channels
-from glassnet.nn.shapes import shapes_only
+from glassnet.nn.shapes import shapes_only, with_memory
 
 
 def import_network(
@@ -45,7 +45,7 @@ def import_network(
         module = create(name, classes=count, **given)
     ours = chosen.to_ours(module, tensors, str(path))
     names = _class_names(classes, count)
-    module = module.to_empty(device="cpu")
+    module = with_memory(module)
     module.load_state_dict(ours)
     preprocess = with_channels(chosen.preprocess, given.get("in_channels", 3))
     card = new_card(name, names, preprocess, given, f"{Path(path).name}, {chosen.about}")

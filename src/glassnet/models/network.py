@@ -29,7 +29,7 @@ from glassnet.models.pretrained import (
 from glassnet.models.registry import Classifier, create, default_preprocess, entry, names, resolve
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
-from glassnet.nn.shapes import shapes_only
+from glassnet.nn.shapes import shapes_only, with_memory
 from glassnet.nn.trace import Trace, trace
 from glassnet.preprocess import Preprocess
 
@@ -97,7 +97,7 @@ class Network(BaseNetwork):
         try:
             with shapes_only():  # no random numbers are drawn for weights that the file replaces
                 module = create(card.architecture, classes=len(card.classes), **card.arguments)
-            network = cls(module.to_empty(device="cpu"), card)
+            network = cls(with_memory(module), card)
         except (InputError, TypeError) as error:
             raise NetworkFileError(f"{path}: the card does not describe a network: {error}") from error
         load_tensors(module, tensors, str(path))

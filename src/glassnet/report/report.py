@@ -17,9 +17,12 @@ from glassnet.files import write_text
 from glassnet.models.described import ARCHITECTURE
 from glassnet.models.prediction import Predictor
 from glassnet.models.words import joined
+from glassnet.nn.device import pick_device
 from glassnet.report.content import Maps, ReportData
 from glassnet.report.thumbnails import centre, thumbnail
 from glassnet.training.prepared import split_key
+from glassnet.training.probe import probed_answers
+from glassnet.training.progress import Display
 from glassnet.training.run import Run
 
 NOTES = {
@@ -116,8 +119,10 @@ def judge_run(
 ) -> Judgement:
     """Judge the run's network on its test split (else validation) and keep the judgement in the run."""
     split, items = judged_items(pictures.index)
+    network = run.network
+    known = run.recipe.only_probes and not run.recipe.tta and predictor is None
     judgement = judge(
-        run.network,
+        network,
         pictures,
         items,
         split=split,
@@ -125,6 +130,7 @@ def judge_run(
         device=device,
         predictor=predictor,
         tta=run.recipe.tta,
+        answers=probed_answers(network, pick_device(device), Display(quiet=True)) if known else None,
         seed=seed,
     )
     run.write_evaluation(judgement)

@@ -7,7 +7,11 @@ arXiv:1805.08974) and is chosen on the validation pictures.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +20,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from glassnet.data.pictures import Pictures
 from glassnet.errors import InputError
 from glassnet.evaluation.calibration import cross_entropy
+from glassnet.evaluation.judge import Answers
+from glassnet.models.network import Network
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.training.checkpoint import Learner
 from glassnet.training.classification import PreparedClassification
@@ -47,7 +54,7 @@ def probe_first(
     items = np.concatenate([train, validation])
     learner.start_clock()
     table = features(
-        predictor or body_predictor(learner.module, job),
+        predictor or body_predictor(learner.module, job.workers.device, job.autocast),
         prepared.pictures,
         items,
         key=f"{weights_key(learner.module.get_submodule('body'))} {job.plan.precision} {named(predictor)}",
@@ -67,13 +74,35 @@ def probe_first(
     record(probe, table[len(train) :], labels[validation], task, learner, job, display)
 
 
-def body_predictor(module: nn.Module, job: Job) -> Predictor:
-    """Return the body of `module` as a fast function, batch norms folded, at the plan's precision."""
-    body, device = fold_batch_norm(module.get_submodule("body")).to(job.workers.device), job.workers.device
+def probed_answers(network: Network, device: torch.device, display: Display) -> Answers:
+    """Return what gives a probed network's logits from cached features, for `evaluation.judge`.
+
+    Its body is the frozen one, so that the next probe on the same pictures, of another recipe, need not compute them
+    again. Always in float32, as predictions are.
+    """
+    body, head = network.module.get_submodule("body"), network.module.get_submodule("head")
+    predictor, key = body_predictor(network.module, device, nullcontext), f"{weights_key(body)} fp32 body"
+
+    def answer(pictures: Pictures, items: NDArray[np.int64]) -> Tensor:
+        table = features(predictor, pictures, items, key=key, display=display)
+        logits: Tensor = head(torch.tensor(table))
+        return logits
+
+    return answer
+
+
+def body_predictor(
+    module: nn.Module, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]]
+) -> Predictor:
+    """Return the body of `module` as a fast function, batch norms folded, at the precision of `autocast`."""
+
+    @cache
+    def body() -> nn.Module:
+        return fold_batch_norm(module.get_submodule("body")).to(device)  # half a second, wasted where all is cached
 
     def predict(images: Tensor) -> Tensor:
-        with job.autocast():
-            found: Tensor = body(images.to(device))
+        with autocast():
+            found: Tensor = body()(images.to(device))
             return found
 
     return predict
@@ -175,6 +204,12 @@ def fit_probe(
     return best
 
 
+class _LBFGS(torch.optim.LBFGS):
+    """torch's own, without the wrapper that imports the compiler (1.5 s) only to keep it away from this method."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+
+
 class _Regression:
     """Multinomial logistic regression by L-BFGS on all rows; each fit starts where the last one ended."""
 
@@ -206,7 +241,7 @@ class _Regression:
 
     def fit(self, l2: float, losses: dict[float, float]) -> Probe:
         """Minimise the mean cross-entropy + l2/2 |weight|^2."""
-        optimiser = torch.optim.LBFGS(
+        optimiser = _LBFGS(
             [self.weight, self.bias],
             max_iter=100,
             tolerance_grad=1e-5,
@@ -215,7 +250,7 @@ class _Regression:
         )
 
         def closure() -> float:
-            optimiser.zero_grad()
+            self.weight.grad = self.bias.grad = None
             penalty = 0.5 * l2 * self.weight.square().sum()
             penalty.backward()  # type: ignore[no-untyped-call]
             total = penalty.item()

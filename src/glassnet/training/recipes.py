@@ -120,6 +120,11 @@ class Recipe:
                 f"accumulate={self.accumulate} parts of a batch of {self.batch_size}: at most one a picture"
             )
 
+    @property
+    def only_probes(self) -> bool:
+        """Whether the body stays as it was: a probe, and no step behind it."""
+        return self.probe and self.epochs == 0 and self.steps == 0
+
     def _checked(self, name: str, value: Any, kind: Any) -> Any:
         """Return `value` as `kind`, or raise `InputError` saying what field `name` takes."""
         if kind is float and isinstance(value, int) and not isinstance(value, bool):

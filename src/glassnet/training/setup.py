@@ -42,8 +42,11 @@ def precision_on(device: torch.device, recipe: Recipe) -> str:
     return next(name for name, kind in DTYPES.items() if kind is (dtype or torch.float32))
 
 
-def make_learner(prepared: Prepared, team: Workers, precision: str) -> Learner:
-    """Return the network on its device with fresh optimisers and, where the recipe asks for it, its average."""
+def make_learner(prepared: Prepared, team: Workers, precision: str, *, steps: int | None = None) -> Learner:
+    """Return the network on its device with fresh optimisers and, where the recipe asks for it, its average.
+
+    Where `steps` is 0 it has no optimisers: torch's first one imports the compiler, 1.5 s that a probe need not wait.
+    """
     recipe, module = prepared.recipe, prepared.network.module.to(team.device)
     stages = getattr(module, "body", None)
     if (recipe.freeze > 0 or recipe.frozen_stages > 0 or recipe.layer_decay < 1) and stages is None:
@@ -52,7 +55,7 @@ def make_learner(prepared: Prepared, team: Workers, precision: str) -> Learner:
         module = module.to(memory_format=torch.channels_last)
     return Learner(
         module=module,
-        optimisers=build_optimisers(module, recipe),
+        optimisers=[] if steps == 0 else build_optimisers(module, recipe),
         average=Average(module, recipe.ema) if recipe.ema > 0 else None,
         scaler=torch.amp.GradScaler(team.device.type, enabled=precision == "fp16"),
         sums=torch.zeros(1 + len(prepared.task().measures), device=team.device),

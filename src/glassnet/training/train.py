@@ -163,7 +163,7 @@ def carry_on(
 ) -> Run:
     """Train from wherever the run stands to its end."""
     with memory_advice(prepared.recipe), Events(run.path if team.leads else None) as events:
-        learner = make_learner(prepared, team, plan.precision)
+        learner = make_learner(prepared, team, plan.precision, steps=plan.steps)
 
         def write(line: dict[str, Any]) -> int:
             events.write(line)

@@ -31,7 +31,7 @@ from glassnet.models.prediction import Picture, Predictor, as_pictures
 from glassnet.models.registry import create
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
-from glassnet.nn.shapes import shapes_only
+from glassnet.nn.shapes import shapes_only, with_memory
 from glassnet.nn.trace import Trace, trace
 from glassnet.placement import Placement, displayed_size
 from glassnet.preprocess import Preprocess
@@ -83,7 +83,7 @@ class Localiser(BaseNetwork):
                 module = module_of(card, preprocess)
         except (InputError, TypeError) as error:
             raise NetworkFileError(f"{path}: the card does not describe a network: {error}") from error
-        module = module.to_empty(device="cpu")
+        module = with_memory(module)
         load_tensors(module, tensors, str(path))
         return cls(module, card)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.nn.fuse import layer_graph
+from glassnet.nn.shapes import ShapeRules
 from glassnet.nn.trace.costs import multiply_adds
 from glassnet.nn.trace.fields import AT_THE_PICTURE, Call, Fields, fields_of, positions
 from glassnet.nn.trace.nodes import all_reads, constants, function_of, memory_of, peak_memory, sources_of, weights_of
@@ -129,7 +130,8 @@ def walk(graph_module: torch.fx.GraphModule, input_shape: Shape, name: str) -> W
     """Measure `graph_module`, whose tensors are on the meta device; `name` is what errors call it."""
     measured = Walk(graph_module, input_shape)
     try:
-        measured.run(torch.empty(1, *input_shape, device="meta"))
+        with ShapeRules():
+            measured.run(torch.empty(1, *input_shape, device="meta"))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InputError(
             f"{name} cannot take a picture of {input_shape} (channels, height, width): {measured.complaint(error)}"

@@ -50,7 +50,15 @@ class Finding:
         ]  # fmt: skip
 
 
-def told(detector: Any, picture: Any, *, found: Detections, which: int, method: str) -> Explanation:  # noqa: ARG001
+def told(
+    detector: Any,  # noqa: ARG001
+    picture: Any,  # noqa: ARG001
+    *,
+    found: Detections,
+    which: int,
+    method: str,
+    progress: Any = None,  # noqa: ARG001
+) -> Explanation:
     return Explanation(
         array=np.eye(5, dtype=np.float32), method=method, title=method.upper(), kind="map", unit="", picture=PIXELS,
         extent=(0, 40, 0, 40), settings={"box": found.boxes[which].tolist()},
@@ -103,3 +111,22 @@ def test_it_stops_in_time_and_says_so(judgement: DetectionJudgement, monkeypatch
     found = explained(judgement, seconds=10)
     assert len(found.boxes) == 2
     assert found.note == "Time for the maps of 2 of 3 boxes, and for the occlusion of 0."
+
+
+def test_an_occlusion_that_would_outlast_its_time_is_given_up(
+    judgement: DetectionJudgement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def slow(*args: Any, method: str, progress: Any = None, **choices: Any) -> Explanation:
+        for done in range(1, 6 if progress else 1):  # a second for each fifth of an occlusion
+            now[0] += 1.0
+            progress(done, 5)
+        return told(*args, method=method, **choices)
+
+    monkeypatch.setattr(explanations, "explain_detection", slow)
+    monkeypatch.setattr(explanations.time, "monotonic", lambda: now[0])
+    found = explained(judgement, seconds=7)
+    assert ["Occlusion" in dict(each.maps) for each in found.boxes] == [True, False, False]
+    assert now[0] == 8.0, "the second was given up in its third fifth"
+    assert found.note == "Time for the maps of 3 of 3 boxes, and for the occlusion of 1."

@@ -1,14 +1,15 @@
 """Why boxes were found: a right one of each class and a wrong one of each kind, from the judgement's worst pictures.
 
-Bounded: at most so many boxes, and none is begun after so many seconds; the report says where it stopped. Class maps
-cost one forward and one backward, so each box gets one; occlusion costs hundreds of forwards, and comes while time is
-left.
+Bounded: at most so many boxes in so many seconds, and the report says where it stopped. Class maps cost one forward
+and one backward, so each box gets one; occlusion costs hundreds of forwards, and comes while time is left: one that is
+not done by then is given up.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -78,15 +79,30 @@ def explain_boxes(
                     asked.append(found)
                     explained.append(_explain(detector, found, result, box))
                 progress(len(explained), 2 * len(chosen))
-        for number, each in enumerate(asked):
-            if time.monotonic() <= ends:
-                covered = _map(
-                    explain_detection(detector, each.picture, found=each.found, which=each.which, method="occlusion")
-                )
+        with suppress(_TimeUpError):
+            for number, each in enumerate(asked):
+                covered = _map(_cover(detector, each, ends))
                 before = explained[number]
                 explained[number] = replace(before, maps=(*before.maps, ("Occlusion", covered)))
                 progress(len(chosen) + number + 1, 2 * len(chosen))
     return Explanations(explained, _note(explained, len(chosen), time.monotonic() > ends))
+
+
+class _TimeUpError(Exception):
+    """An occlusion was given up."""
+
+
+def _cover(detector: Detector, asked: _Asked, ends: float) -> Explanation:
+    """Return the occlusion of a box; raise `_TimeUpError` where it is not done by then."""
+
+    def check(done: int, total: int) -> None:
+        if done < total and time.monotonic() > ends:
+            raise _TimeUpError
+
+    check(0, 1)
+    return explain_detection(
+        detector, asked.picture, found=asked.found, which=asked.which, method="occlusion", progress=check
+    )
 
 
 @dataclass(frozen=True)

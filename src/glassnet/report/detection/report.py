@@ -26,7 +26,7 @@ def write_report(
     """Judge `run` on its test split, write `evaluation.json` and `report.html` into it, return the report's path.
 
     Where there is no test split, validation is judged and the report says so. `explain`: also show why some boxes were
-    found, beginning none after so many `seconds`. Raises `RunError` where the run has no network yet, `DataError` where
+    found, for at most so many `seconds`. Raises `RunError` where the run has no network yet, `DataError` where
     its data have changed, `StorageError`.
     """
     detector, index = run.network, run.same_index()

@@ -156,6 +156,15 @@ def finder_subject(target: str | Path, arguments: Any) -> Subject:
     return Subject(name=str(target), title=found.title, module=module, input_shape=found.module.input_size)
 
 
+def to_explain(target: str | Path) -> str | Path | Network:
+    """Return what the explanations of classifiers take for `target`: of a localiser what names the object."""
+    if task_of(target) != "localisation":
+        return target
+    from glassnet.detection.localisation import Localiser
+
+    return Localiser.load(target).classifier()
+
+
 def write_report(run: Run, **how: Any) -> Path:
     """Judge a run on its test split and write its report; return the path."""
     if run.task == "localisation":

@@ -84,7 +84,7 @@ def explain(
     from glassnet.explain import api
     from glassnet.explain.figures.save import check_output
     from glassnet.explain.progress import live
-    from glassnet.tasks import task_of
+    from glassnet.tasks import task_of, to_explain
 
     names = words(method) or METHODS.split(",")
     common: dict[str, Any] = {"settings": assignments(set_, "--set"), "pretrained": weights or pretrained}
@@ -122,7 +122,7 @@ def explain(
     with live("explaining", quiet=quiet) as progress:
         rows = list(
             api.explain_pictures(
-                network,
+                to_explain(network),
                 pictures,
                 names,
                 layer=words([layer]) or "auto",
@@ -156,11 +156,12 @@ def look(
     """Write one HTML page on what every layer makes of a picture: its maps, its projection, its inversion."""
     from glassnet.explain import api
     from glassnet.explain.progress import live
+    from glassnet.tasks import to_explain
 
     choices = {} if steps is None else {"steps": steps}
     with live("looking", quiet=quiet) as progress:
         api.look(
-            network,
+            to_explain(network),
             picture,
             output,
             label=label,
@@ -200,11 +201,12 @@ def patches(
     from glassnet.explain.figures.patches import draw_patches
     from glassnet.explain.figures.save import FIGURES, check_output, save_figure
     from glassnet.explain.progress import live
+    from glassnet.tasks import to_explain
 
     check_output(output, FIGURES)
     with live("looking for patches", quiet=quiet) as progress:
         found = api.patches(
-            network,
+            to_explain(network),
             data,
             layer=layer,
             channels=None if channels is None else numbers(channels, "--channels"),

@@ -243,6 +243,32 @@ def test_on_the_command_line(run: LocalisationRun, shown: Path, body: str, tmp_p
     assert runner.invoke(app, ["detect", str(run.path), picture, "--batch-size", "2"]).exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["resnet18", "lenet5"])  # a head on maps, and one dense layer
+def test_what_names_the_object_is_a_classifier(name: str) -> None:
+    localiser = Localiser.create(name, ["a", "b", "c"])
+    named = localiser.classifier()
+    images = torch.randn(2, *localiser.module.input_size)
+    with torch.no_grad():
+        said, logits = localiser.module.eval()(images), named.module.eval()(images)
+    assert torch.allclose(logits, said[:, 5:], atol=1e-5)
+    assert (named.classes, named.preprocess) == (localiser.classes, localiser.preprocess)
+    before = localiser.module.state_dict()
+    with torch.no_grad():
+        named.module.head.weight.zero_()
+    assert all(tensor.abs().max() > 0 for key, tensor in before.items() if key.startswith("head.said.weight"))
+
+
+def test_what_names_the_object_is_explained(run: LocalisationRun, shown: Path, tmp_path: Path) -> None:
+    picture, figure = str(shown.parent / "000.png"), tmp_path / "why.png"
+    words = ["explain", str(run.path), picture, "--method", "occlusion,gradcam", "-o", str(figure), "--json"]
+    said = CliRunner().invoke(app, [*words, "--set", "occlusion.stride=8"])
+    assert said.exit_code == 0, said.output
+    with Image.open(figure) as drawn:
+        assert drawn.width > 300
+    assert all(f'"method": "{name}"' in said.stdout for name in ("occlusion", "gradcam"))
+    assert any(f'"label": "{name}"' in said.stdout for name in run.network.classes), said.stdout
+
+
 def test_the_sentence_says_accuracy_and_mean_iou(
     shown: Path, body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

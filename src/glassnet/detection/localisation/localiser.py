@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glassnet import card as network_file
 from glassnet.boxes import clip_boxes_to_image
@@ -28,7 +30,7 @@ from glassnet.models.base import BaseNetwork, check_classes, file_in, new_card
 from glassnet.models.described import ARCHITECTURE
 from glassnet.models.network import Network
 from glassnet.models.prediction import Picture, Predictor, as_pictures
-from glassnet.models.registry import create
+from glassnet.models.registry import Classifier, create
 from glassnet.nn.device import pick_device, reuse_memory
 from glassnet.nn.fuse import fold_batch_norm
 from glassnet.nn.shapes import shapes_only, with_memory
@@ -119,6 +121,22 @@ class Localiser(BaseNetwork):
     def trace(self) -> Trace:
         """Return the module as a graph of layers with shapes, parameters, multiply-adds and receptive fields."""
         return trace(self.module, self.module.input_size)
+
+    def classifier(self) -> Network:
+        """Return what names the object, without pc and the box: a classifier to be explained or looked into.
+
+        Same classes, same preprocess, copies of the same weights; its logits are `CLASSES` of this network's. No file
+        can hold it, since no registered name builds it.
+        """
+        copied = copy.deepcopy(self.module)
+        parts = OrderedDict(copied.head.named_children()) or OrderedDict(said=copied.head)
+        _, said = parts.popitem()
+        assert isinstance(said, nn.Linear)
+        head = nn.Linear(said.in_features, len(self.classes))
+        head.load_state_dict({name: tensor[CLASSES] for name, tensor in said.state_dict().items()})
+        module = Classifier(nn.Sequential(OrderedDict(copied.body.named_children()) | parts), head)
+        module.input_size = copied.input_size
+        return Network(module.train(copied.training), dataclasses.replace(self.card, task="classification"))
 
     @property
     def size(self) -> Size:

@@ -39,6 +39,7 @@ from glassnet.preprocess import Preprocess
 from glassnet.report.drawing import draw
 from glassnet.report.report import run_pictures
 from glassnet.training import train as training
+from glassnet.training.distributed import process
 from glassnet.training.find_lr import Finding, find_lr
 from glassnet.training.recipes import Recipe, named_recipes
 from glassnet.training.recipes import summary as recipe_summary
@@ -71,7 +72,7 @@ def train(data: str | Path, *, task: str = "auto", report: bool = True, explain:
         GlassnetError: a wrong argument, unusable data, a run folder that exists or is locked, a diverged training.
     """
     run = training.train(data, kind=tasks.kind_for(data, task), **choices)
-    if report:
+    if report and process()[0] == 0:
         tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 
@@ -79,7 +80,7 @@ def train(data: str | Path, *, task: str = "auto", report: bool = True, explain:
 def resume(path: str | Path, *, report: bool = True, explain: bool = True, **choices: Any) -> Run:
     """Go on with the interrupted run at `path`; the final weights are those of a run that never stopped."""
     run = training.resume(path, kind=tasks.kind_of(Run(path).task), **choices)
-    if report:
+    if report and process()[0] == 0:
         tasks.write_report(run, explain=explain, quiet=bool(choices.get("quiet")))
     return run
 

@@ -105,6 +105,18 @@ def test_two_processes_train_one_network(small_data: Path, tmp_path: Path) -> No
     assert all(torch.equal(first[name], second[name]) for name in first), "and it is exact"
 
 
+@pytest.mark.slow
+def test_one_process_judges_and_speaks(small_data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "glassnet"]
+    command += ["train", str(small_data), "--network", "lenet5", "--epochs", "1", "--set", "batch_size=16"]
+    command += ["--output", str(tmp_path / "run"), "--quiet", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n"] == 40, "one answer, not two"
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 PLAIN = """
 import runpy, torch
 torch.nn.Dropout.forward = lambda self, x: x

@@ -108,6 +108,7 @@ def train(
 ) -> None:
     """Train a network on pictures, judge it on the test split, write the report."""
     from glassnet import show, verbs
+    from glassnet.training.distributed import process
 
     run = verbs.train(
         data,
@@ -132,7 +133,8 @@ def train(
         explain=explain,
         quiet=quiet or None,
     )
-    show.run(run, json=json)
+    if process()[0] == 0:
+        show.run(run, json=json)
 
 
 @app.command(epilog="Example: [bold]glassnet resume runs/photos-1[/bold]")
@@ -147,11 +149,11 @@ def resume(
 ) -> None:
     """Go on with an interrupted run: the same weights, bit for bit, as if it had never stopped."""
     from glassnet import show, verbs
+    from glassnet.training.distributed import process
 
-    show.run(
-        verbs.resume(run, device=device, threads=threads, report=report, explain=explain, quiet=quiet or None),
-        json=json,
-    )
+    found = verbs.resume(run, device=device, threads=threads, report=report, explain=explain, quiet=quiet or None)
+    if process()[0] == 0:
+        show.run(found, json=json)
 
 
 @app.command(

@@ -116,14 +116,20 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
+def process() -> tuple[int, int]:
+    """Return this process's number and how many `torchrun` started; (0, 1) without it."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return (int(os.environ["RANK"]), world) if world > 1 and "RANK" in os.environ else (0, 1)
+
+
 @contextmanager
 def workers(device: torch.device) -> Iterator[Workers]:
     """Yield this process among those that `torchrun` started; a single one without it.
 
     device: the kind of device; each process of a host takes the one numbered by its local rank.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1 or "RANK" not in os.environ:
+    _, world = process()
+    if world == 1:
         yield Workers(0, 1, device)
         return
     if device.type not in ("cpu", "cuda"):

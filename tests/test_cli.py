@@ -70,7 +70,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path) -> Path:
     """A finished run on `photos`, trained through the command line in a process of its own."""
     path = photos.parent / "run"
-    command = [sys.executable, "-m", "glassnet", "train", str(photos), "--network", "resnet18", "--arg", "stem=small"]
+    command = [sys.executable, "-m", "glassnet", "train", str(photos), "--network", "resnet20_cifar"]
     command += [
         "--set",
         "batch_size=8",
@@ -273,7 +273,10 @@ BAD_CALLS = {
     "unknown source of weights": (["train", "PHOTOS", "--network", "vgg11", "--weights", "timm"], "torchvision"),
     "weights without a layout": (["weights", "import", "x.pth", "--network", "lenet5", "-o", "x"], "x.pth"),
     "weights for nothing": (["weights", "list", "lenet5"], "foreign weights"),
-    "export to an unknown layout": (["weights", "export", "RUN", "--layout", "tv", "-o", "x.pth"], "torchvision"),
+    "export without known layouts": (
+        ["weights", "export", "RUN", "--layout", "tv", "-o", "x.pth"],
+        "no foreign layout of resnet20_cifar",
+    ),
     "output exists": (["train", "PHOTOS", "--output", "RUN"], "RUN"),
     "read-only output": (["train", "PHOTOS", "--output", "/proc/run"], "/proc/run"),
     "group column of a folder": (["train", "PHOTOS", "--group-by", "patient"], "patient"),

@@ -204,6 +204,7 @@ def test_a_probed_network_is_judged_from_features_as_by_itself(
     assert judge_run(again, run_pictures(again), device="cpu").n == itself.n
 
 
+@pytest.mark.slow
 def test_a_probe_does_not_wait_for_torchs_compiler(small_data: Path, tmp_path: Path) -> None:
     Network.create("sprint_s", ["a", "b"]).save(tmp_path / "old.safetensors")
     words = [

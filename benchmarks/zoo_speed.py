@@ -47,10 +47,10 @@ def training(name: str, precision: str) -> Callable[[], None]:
     from glassnet.models import create
     from glassnet.nn.device import autocast_dtype
     from glassnet.training.optimisers import build_optimisers
-    from glassnet.training.recipes import recipe
+    from glassnet.training.recipes import RECIPES
     from glassnet.training.task import Classification
 
-    chosen = recipe("standard", learning_rate=0.01, ema=0.0)
+    chosen = RECIPES.find("standard", learning_rate=0.01, ema=0.0)
     network = create(name).to(memory_format=torch.channels_last).train()
     optimisers = build_optimisers(network, chosen)
     images = torch.randn(BATCH, 3, 224, 224).to(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ import typer.main
 
 from glassnet.cli import app
 from glassnet.models import registry
-from glassnet.training.recipes import named_recipes
+from glassnet.training.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,4 +78,4 @@ def test_the_readme_names_every_network() -> None:
 
 def test_the_training_page_names_the_recipes() -> None:
     page = (ROOT / "docs" / "training.md").read_text("utf-8")
-    assert all(f"`{name}`" in page for name in named_recipes() if not name.startswith("sprint_"))
+    assert all(f"`{name}`" in page for name in RECIPES.named() if not name.startswith("sprint_"))

@@ -41,8 +41,7 @@ from glassnet.report.report import run_pictures
 from glassnet.training import train as training
 from glassnet.training.distributed import process
 from glassnet.training.find_lr import Finding, find_lr
-from glassnet.training.recipes import Recipe, named_recipes
-from glassnet.training.recipes import summary as recipe_summary
+from glassnet.training.recipes import RECIPES, Recipe
 from glassnet.training.run import Run, is_run
 
 if TYPE_CHECKING:
@@ -383,10 +382,8 @@ def recipes() -> dict[str, tuple[str, Recipe]]:
     from glassnet.detection.localisation import recipes as localisation
     from glassnet.detection.training import recipes as detection
 
-    found = {name: (recipe_summary(name), recipe) for name, recipe in named_recipes().items()}
-    for others in (detection, localisation):
-        found |= {name: (others.summary(name), recipe) for name, recipe in others.named_recipes().items()}
-    return found
+    catalogues: tuple[Any, ...] = (RECIPES, detection.RECIPES, localisation.RECIPES)
+    return {name: (each.summary(name), recipe) for each in catalogues for name, recipe in each.named().items()}
 
 
 def find_learning_rate(data: str | Path, *, output: str | Path | None = None, **choices: Any) -> Finding:

@@ -12,7 +12,7 @@ from glassnet.comparison.options import Option
 from glassnet.errors import UnknownName
 from glassnet.models import registry
 from glassnet.nn.trace import Trace, trace
-from glassnet.training.recipes import recipe
+from glassnet.training.recipes import RECIPES
 
 SHAPE = (1, 28, 28)
 NAMES = ["depth", "width", "batch", "lrn", "pooling", "head", "shortcut", "padding"]
@@ -46,7 +46,7 @@ def test_a_study_says_its_question_and_the_literature(name: str) -> None:
     assert len(known) == len(study.options) >= 4
     assert {each for pair in study.pairs for each in pair} <= known
     for option in study.options:
-        chosen = recipe(str(option.recipe), **option.overrides)
+        chosen = RECIPES.find(str(option.recipe), **option.overrides)
         assert (chosen.select, chosen.validate_every, chosen.precision) == ("last", 0.0, "fp32")
 
 

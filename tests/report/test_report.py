@@ -18,7 +18,7 @@ from glassnet.nn.device import describe_machine
 from glassnet.preprocess import Preprocess
 from glassnet.report.report import judged_items, judged_note, reproduce, write_report
 from glassnet.training.prepared import Settings, split_key
-from glassnet.training.recipes import Recipe, recipe
+from glassnet.training.recipes import RECIPES, Recipe
 from glassnet.training.run import Run, create_run
 
 PREPROCESS = Preprocess(height=28, width=28, channels=1, resize="squash", crop=1.0, mean=(0.5,), std=(0.5,))
@@ -47,7 +47,7 @@ def make_run(folder: Path, chosen: Recipe | None = None) -> Run:
     }
     facts: dict[str, Any] = {"settings": vars(settings), "decided": decided, "machine": describe_machine()}
     facts |= {"seconds": 12.5, "plan": {"steps": 77}}
-    run = create_run(folder / "run", chosen or recipe("quick"), index, **facts)
+    run = create_run(folder / "run", chosen or RECIPES.find("quick"), index, **facts)
     torch.manual_seed(0)
     network = Network.create("lenet5", index.classes, preprocess=PREPROCESS)
     network.card.temperature = 1.5
@@ -131,7 +131,7 @@ def command(run: Run, **changes: Any) -> list[str]:
 
 def test_the_command_names_what_was_decided(tmp_path: Path) -> None:
     (tmp_path / "it's here").mkdir()
-    run = make_run(tmp_path / "it's here", recipe("quick", epochs=3, flip=0.25, nesterov=False))
+    run = make_run(tmp_path / "it's here", RECIPES.find("quick", epochs=3, flip=0.25, nesterov=False))
     words = command(run, minutes=2.0, seed=7, group_by="patient")
     assert words[:3] == ["glassnet", "train", str(tmp_path / "it's here" / "toys.npz")]
     text = " ".join(words)

@@ -16,7 +16,7 @@ from glassnet.models import registry
 SCRIPT = Path(__file__).with_name("tiny.py")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def tiny() -> Iterator[ModuleType]:
     """The module tests/training/tiny.py; importing it registers the network "tiny", for the tests here only."""
     spec = importlib.util.spec_from_file_location("tiny_for_tests", SCRIPT)
@@ -29,7 +29,7 @@ def tiny() -> Iterator[ModuleType]:
     del registry._ENTRIES["tiny"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def small_data(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An .npz file of 320 + 40 small grey pictures in 10 classes."""
     path: Path = tmp_path_factory.mktemp("data") / "small.npz"

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glassnet.errors import InputError, UnknownName
-from glassnet.training.recipes import Recipe, named_recipes, recipe, summary
+from glassnet.training.recipes import RECIPES, Recipe
 
 
-@pytest.mark.parametrize("name", named_recipes())
+@pytest.mark.parametrize("name", RECIPES.named())
 def test_named_recipes_are_complete(name: str) -> None:
-    found = recipe(name)
+    found = RECIPES.find(name)
     assert found.name == name
     assert Recipe.from_toml(found.to_toml()) == found
-    assert summary(name).endswith(".")
+    assert RECIPES.summary(name).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_wrong_value_is_refused(field: str, value: Any, message: str) -> None:
 
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(UnknownName, match="nearest: quick"):
-        recipe("quik")
+        RECIPES.find("quik")
     with pytest.raises(UnknownName, match="nearest: learning_rate"):
-        recipe("quick", learning_rat=1.0)
+        RECIPES.find("quick", learning_rat=1.0)
     with pytest.raises(UnknownName, match="nearest: epochs"):
         Recipe.from_toml("epoch = 3")
     with pytest.raises(InputError, match="TOML cannot be read"):
@@ -57,10 +57,10 @@ def test_unknown_names_get_the_nearest() -> None:
 
 
 def test_a_file_is_a_recipe(tmp_path: Path) -> None:
-    recipe("quick", epochs=7).save(tmp_path / "mine.toml")
-    assert recipe(str(tmp_path / "mine.toml"), batch_size=8) == recipe("quick", epochs=7, batch_size=8)
+    RECIPES.find("quick", epochs=7).save(tmp_path / "mine.toml")
+    assert RECIPES.find(str(tmp_path / "mine.toml"), batch_size=8) == RECIPES.find("quick", epochs=7, batch_size=8)
     with pytest.raises(InputError, match="cannot be read"):
-        recipe(str(tmp_path / "missing.toml"))
+        RECIPES.find(str(tmp_path / "missing.toml"))
 
 
 @settings(max_examples=30)

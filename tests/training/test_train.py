@@ -319,10 +319,13 @@ def test_wrong_choices_are_said_before_the_data_are_scanned(
 
 def test_epochs_count_in_place_of_a_recipes_fixed_steps() -> None:
     from glassnet.training.prepare import overridden
-    from glassnet.training.recipes import recipe
+    from glassnet.training.recipes import RECIPES
 
-    assert (overridden(recipe("sprint"), {"epochs": 2}).steps, overridden(recipe("sprint"), {}).steps) == (0, 440)
-    assert overridden(recipe("sprint"), {"epochs": 2, "steps": 7}).steps == 7
+    assert (overridden(RECIPES.find("sprint"), {"epochs": 2}).steps, overridden(RECIPES.find("sprint"), {}).steps) == (
+        0,
+        440,
+    )
+    assert overridden(RECIPES.find("sprint"), {"epochs": 2, "steps": 7}).steps == 7
 
 
 def test_the_memory_format_is_the_recipes(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

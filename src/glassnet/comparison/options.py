@@ -16,7 +16,7 @@ from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.described import ARCHITECTURE
 from glassnet.models.words import WORD, split_words
-from glassnet.training.recipes import Recipe, recipe
+from glassnet.training.recipes import RECIPES, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def _option(name: str, network: str | None, training: str | None, overrides: Map
         training, own = split_words(training)
         training = str(Path(training).absolute()) if training.endswith(".toml") else training  # for a later resume
         fields |= own
-        recipe(training, **fields)
+        RECIPES.find(training, **fields)
     else:
         Recipe().replace(**fields)
     return Option(name=name, network=network, arguments=arguments, recipe=training, overrides=fields)
@@ -136,7 +136,7 @@ def is_own(option: Option) -> bool:
 def _length(option: Option) -> str:
     """How long an option's recipe trains."""
     assert option.recipe is not None
-    chosen = recipe(option.recipe, **option.overrides)
+    chosen = RECIPES.find(option.recipe, **option.overrides)
     return f"{chosen.steps} steps" if chosen.steps else f"{chosen.epochs:g} epochs"
 
 

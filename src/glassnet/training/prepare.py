@@ -20,7 +20,7 @@ from glassnet.preprocess import Preprocess
 from glassnet.training.choose import Choice, choose, input_preprocess, with_statistics
 from glassnet.training.classification import PreparedClassification
 from glassnet.training.prepared import Kind, Settings, split_key
-from glassnet.training.recipes import AnyRecipe, Recipe, recipe
+from glassnet.training.recipes import RECIPES, AnyRecipe, Recipe
 
 SAMPLE = 2048  # training pictures, evenly spaced, that a network with computed layers is shown
 
@@ -59,7 +59,7 @@ def check_choices(settings: Settings) -> None:
         raise InputError(
             f"backbone {settings.backbone!r} is for detectors; a classifier is named by its network (--network)"
         )
-    overridden(recipe(settings.recipe) if settings.recipe is not None else Recipe(probe=True), settings.overrides)
+    overridden(RECIPES.find(settings.recipe) if settings.recipe is not None else Recipe(probe=True), settings.overrides)
     if settings.network is not None:
         name, arguments = registry.resolve(settings.network, settings.arguments)
         preprocess = registry.default_preprocess(name, **arguments)

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import tomli_w
 
@@ -54,6 +54,7 @@ class Recipe:
     Raises `InputError` naming the field, its value and what is allowed. "Step" is one step of the optimiser.
     """
 
+    task: ClassVar[str] = "classification"
     ranges: ClassVar[dict[str, tuple[float, float]]] = _RANGES
     choices: ClassVar[dict[str, tuple[str, ...]]] = _CHOICES
 
@@ -169,6 +170,9 @@ class Recipe:
         write_text(path, self.to_toml())
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
 def quick() -> Recipe:
     """A decent network in a few minutes: one short cycle at a large learning rate, no mirroring (safe for digits)."""
     return Recipe(name="quick", epochs=5, batch_size=64, learning_rate=0.1, flip=0.0, shift=2)
@@ -244,48 +248,50 @@ def sprint_digits_minute() -> Recipe:
     return sprint_minute().replace(name="sprint_digits_minute", network="sprint_s", steps=1400, flip=0.0, shift=1)
 
 
-_NAMED: dict[str, Callable[[], Recipe]] = {
-    function.__name__: function
-    for function in (
-        *(quick, standard, best, transfer),
-        *(sprint, sprint_minute, sprint_minutes, sprint_digits, sprint_digits_minute),
-    )
-}
+class Recipes(Generic[AnyRecipe]):
+    """The named recipes of one `kind`: functions that return one each, whose first line says what it is for."""
+
+    def __init__(self, kind: type[AnyRecipe], *functions: Callable[[], AnyRecipe]) -> None:
+        self.kind = kind
+        self._functions = {function.__name__: function for function in functions}
+
+    def named(self, pattern: str = "*") -> dict[str, AnyRecipe]:
+        """Return those whose name matches `pattern`, in their order of description."""
+        return {name: function() for name, function in self._functions.items() if fnmatch.fnmatch(name, pattern)}
+
+    def summary(self, name: str) -> str:
+        """Return the one-line description of a named recipe."""
+        return (self._functions[name].__doc__ or "").splitlines()[0]
+
+    def find(self, name: str, **overrides: Any) -> AnyRecipe:
+        """Return a named recipe, or the one in a `.toml` file, with fields replaced.
+
+        Raises `UnknownName` for an unknown recipe or field, `InputError` for a wrong value.
+        """
+        if name.endswith(".toml"):
+            return self._read(name).replace(**overrides)
+        if name not in self._functions:
+            known = ", ".join(self._functions)
+            hint = f"recipes of {self.kind.task} are {known}, or a .toml file"
+            raise UnknownName(f"recipe of {self.kind.task}", name, self._functions, hint=hint)
+        return self._functions[name]().replace(**overrides)
+
+    def _read(self, path: str) -> AnyRecipe:
+        """Return the recipe in a `.toml` file; raise `InputError` that names the file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"the recipe file {path!r} cannot be read: {reason}") from error
+        try:
+            return self.kind.from_toml(text)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
-def named_recipes(pattern: str = "*") -> dict[str, Recipe]:
-    """Return the named recipes whose name matches `pattern`, in their order of description."""
-    return {name: function() for name, function in _NAMED.items() if fnmatch.fnmatch(name, pattern)}
-
-
-def summary(name: str) -> str:
-    """Return the one-line description of a named recipe."""
-    return (_NAMED[name].__doc__ or "").splitlines()[0]
-
-
-def recipe(name: str, **overrides: Any) -> Recipe:
-    """Return a named recipe, or the one in a `.toml` file, with fields replaced.
-
-    Raises `UnknownName` for an unknown recipe or field, `InputError` for a wrong value.
-    """
-    if name.endswith(".toml"):
-        return read_recipe(name, Recipe).replace(**overrides)
-    if name not in _NAMED:
-        raise UnknownName("recipe", name, _NAMED, hint=f"there are {', '.join(_NAMED)}, or a .toml file")
-    return _NAMED[name]().replace(**overrides)
-
-
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
-
-
-def read_recipe(path: str, kind: type[AnyRecipe]) -> AnyRecipe:
-    """Return the recipe in a `.toml` file; raise `InputError` that names the file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"the recipe file {path!r} cannot be read: {reason}") from error
-    try:
-        return kind.from_toml(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+RECIPES = Recipes(
+    Recipe,
+    *(quick, standard, best, transfer),
+    *(sprint, sprint_minute, sprint_minutes, sprint_digits, sprint_digits_minute),
+)
+"""The recipes of classification."""

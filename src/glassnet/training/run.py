@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from glassnet.data.index import Index, scan
 from glassnet.data.problems import write_problems_csv
@@ -19,7 +19,7 @@ from glassnet.errors import GlassnetError, InputError, RunError, StorageError
 from glassnet.evaluation.judgement import Judgement
 from glassnet.files import FolderLock, append_line, new_folder, storage_errors, write_text
 from glassnet.models.network import Network
-from glassnet.training.recipes import Recipe, named_recipes
+from glassnet.training.recipes import RECIPES, Recipe, Recipes
 
 FORMAT = 1
 BEGINNING = (".lock", "split.csv", "problems.csv", "recipe.toml")  # what a run killed before its run.json leaves
@@ -34,6 +34,8 @@ class Run:
 
     Raises `RunError` where `path` holds no run, or one of another version.
     """
+
+    recipes: ClassVar[Recipes[Any]] = RECIPES  # the named ones of the run's task
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -96,14 +98,10 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe it is trained by."""
-        try:
-            return Recipe.from_toml((self.path / "recipe.toml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{str(self.path)!r} has no readable recipe.toml ({error})") from error
-
-    def named_recipes(self) -> Mapping[str, Recipe]:
-        """Return the named recipes of this run's task."""
-        return named_recipes()
+        if not (self.path / "recipe.toml").is_file():
+            raise RunError(f"{str(self.path)!r} has no readable recipe.toml")
+        found: Recipe = self.recipes.find(str(self.path / "recipe.toml"))
+        return found
 
     def index(self) -> Index:
         """Return the index of the data as a new scan finds it, split as it was for this run."""

@@ -21,7 +21,7 @@ from glassnet.data.annotations.scan import scan_boxes
 from glassnet.detection.localisation import Localiser
 from glassnet.detection.localisation.judge import judge_localiser
 from glassnet.detection.localisation.judgement import LocalisationJudgement
-from glassnet.detection.localisation.recipes import LocalisationRecipe, localisation_recipe
+from glassnet.detection.localisation.recipes import RECIPES, LocalisationRecipe
 from glassnet.detection.localisation.run import LocalisationRun
 from glassnet.errors import DataError, InputError, NetworkFileError, UnknownName
 from glassnet.training.loop import take_step
@@ -278,15 +278,15 @@ def test_the_sentence_says_accuracy_and_mean_iou(
 
 def test_fields_without_a_sense_are_refused() -> None:
     with pytest.raises(InputError, match=r"recipe field mixup=0\.2: localisation does not use it"):
-        localisation_recipe("localise", mixup=0.2)
+        RECIPES.find("localise", mixup=0.2)
     with pytest.raises(UnknownName, match="mosaic"):
-        localisation_recipe("localise", mosaic=0.5)
+        RECIPES.find("localise", mosaic=0.5)
     with pytest.raises(InputError, match=r"recipe field score='map': expected one of accuracy, mean_iou, loss"):
-        localisation_recipe("localise", score="map")
+        RECIPES.find("localise", score="map")
     with pytest.raises(InputError, match=r"recipe field box_weight=0\.0: expected at least 0\.01 and at most 1000"):
-        localisation_recipe("localise", box_weight=0)
+        RECIPES.find("localise", box_weight=0)
     with pytest.raises(UnknownName, match=r"recipes of localisation are localise, or a \.toml file"):
-        localisation_recipe("detect")
+        RECIPES.find("detect")
 
 
 def test_wrong_calls_are_told_apart(run: LocalisationRun, shown: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glassnet.data.annotations.scan import scan_boxes
-from glassnet.detection.training.recipes import detection_recipe
+from glassnet.detection.training.recipes import RECIPES
 from glassnet.detection.training.size import choose_size, class_shares
 
 
@@ -42,5 +42,5 @@ def test_a_usual_object_of_the_smallest_class_is_32_pixels_across(tmp_path: Path
 
 
 def test_the_recipe_leaves_the_size_to_the_data() -> None:
-    assert detection_recipe("detect").size == 0
-    assert detection_recipe("detect", size=512).size == 512
+    assert RECIPES.find("detect").size == 0
+    assert RECIPES.find("detect", size=512).size == 512

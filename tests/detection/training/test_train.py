@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import glassnet
 from glassnet.cli import app
 from glassnet.detection.detector import Detector
-from glassnet.detection.training.recipes import DetectionRecipe, detection_recipe
+from glassnet.detection.training.recipes import RECIPES, DetectionRecipe
 from glassnet.detection.training.run import DetectionRun
 from glassnet.errors import DataError, InputError, UnknownName
 from glassnet.training.loop import take_step
@@ -104,11 +104,11 @@ def test_the_first_yolo_learns_too(shapes: Path, tmp_path: Path) -> None:
 
 def test_what_only_classifiers_have_is_refused() -> None:
     with pytest.raises(InputError, match=r"recipe field mixup=0\.2: detection does not use it"):
-        detection_recipe("detect", mixup=0.2)
+        RECIPES.find("detect", mixup=0.2)
     with pytest.raises(InputError, match=r"recipe field mosaic=1\.5: expected at least 0 and at most 1"):
-        detection_recipe("detect", mosaic=1.5)
+        RECIPES.find("detect", mosaic=1.5)
     with pytest.raises(UnknownName, match="detect"):
-        detection_recipe("quick")
+        RECIPES.find("quick")
 
 
 def test_a_classifier_is_no_detector_to_train(shapes: Path, tmp_path: Path) -> None:

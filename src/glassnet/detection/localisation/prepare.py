@@ -11,7 +11,7 @@ import torch
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.data.pictures import Pictures
 from glassnet.detection.localisation.localiser import TASK, Localiser
-from glassnet.detection.localisation.recipes import LocalisationRecipe, localisation_recipe
+from glassnet.detection.localisation.recipes import RECIPES, LocalisationRecipe
 from glassnet.detection.localisation.run import LocalisationRun
 from glassnet.detection.localisation.task import Localisation
 from glassnet.detection.training.annotated import (
@@ -61,7 +61,7 @@ def prepare(settings: Settings) -> PreparedLocalisation:
             "so name the classifier as its network (--network, with --arg for its arguments)"
         )
     source = Localiser.load(settings.start_from) if settings.start_from else None
-    recipe = overridden(localisation_recipe(settings.recipe or "localise"), settings.overrides)
+    recipe = overridden(RECIPES.find(settings.recipe or "localise"), settings.overrides)
     body = body_of(settings, source)
     index = scanned(settings)
     choice = Choice(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from glassnet.detection.localisation.losses import BOX_WEIGHT
 from glassnet.detection.localisation.task import SCORES
-from glassnet.detection.training.recipes import BoxRecipe, find_recipe
-from glassnet.training.recipes import Recipe
+from glassnet.detection.training.recipes import BoxRecipe
+from glassnet.training.recipes import Recipe, Recipes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +40,5 @@ def localise() -> LocalisationRecipe:
     )
 
 
-_NAMED: dict[str, Callable[[], LocalisationRecipe]] = {function.__name__: function for function in (localise,)}
-
-
-def named_recipes() -> dict[str, LocalisationRecipe]:
-    """Return the named recipes of localisation."""
-    return {name: function() for name, function in _NAMED.items()}
-
-
-def summary(name: str) -> str:
-    """Return the one-line description of a named recipe."""
-    return (_NAMED[name].__doc__ or "").splitlines()[0]
-
-
-def localisation_recipe(name: str, **overrides: Any) -> LocalisationRecipe:
-    """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
-    return find_recipe(name, LocalisationRecipe, named_recipes()).replace(**overrides)
+RECIPES = Recipes(LocalisationRecipe, localise)
+"""The recipes of localisation."""

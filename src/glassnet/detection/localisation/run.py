@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from glassnet.detection.localisation.judge import judge_localiser
 from glassnet.detection.localisation.judgement import LocalisationJudgement
 from glassnet.detection.localisation.localiser import Localiser
-from glassnet.detection.localisation.recipes import localisation_recipe, named_recipes
+from glassnet.detection.localisation.recipes import RECIPES
 from glassnet.detection.training.run import BoxRun
-from glassnet.training.recipes import Recipe
+from glassnet.training.recipes import Recipes
 
 
 class LocalisationRun(BoxRun):
     """A run folder whose network is a localiser."""
 
+    recipes: ClassVar[Recipes[Any]] = RECIPES
+
     @cached_property
     def network(self) -> Any:
         """The localiser of this run."""
         return Localiser.load(self.path)
-
-    @cached_property
-    def recipe(self) -> Any:
-        """The recipe it is trained by."""
-        return localisation_recipe(str(self.path / "recipe.toml"))
-
-    def named_recipes(self) -> Mapping[str, Recipe]:
-        """Return the named recipes of localisation."""
-        return named_recipes()
 
     @property
     def evaluation(self) -> Any:

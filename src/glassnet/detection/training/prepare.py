@@ -25,7 +25,7 @@ from glassnet.detection.training.annotated import (
     prepared_again,
     scanned,
 )
-from glassnet.detection.training.recipes import DetectionRecipe, detection_recipe
+from glassnet.detection.training.recipes import RECIPES, DetectionRecipe
 from glassnet.detection.training.run import DetectionRun
 from glassnet.detection.training.size import MULTIPLE, choose_size
 from glassnet.detection.training.task import Detection, from_rows
@@ -89,7 +89,7 @@ def prepare(settings: Settings) -> PreparedDetection:
     Raises what the scan, the registries and the recipe raise; `DataError` where there is nothing to train on.
     """
     source = Detector.load(settings.start_from) if settings.start_from else None
-    recipe = overridden(detection_recipe(settings.recipe or "detect"), settings.overrides)
+    recipe = overridden(RECIPES.find(settings.recipe or "detect"), settings.overrides)
     name = source.name if source else settings.network or "yolo"
     detectors.check_name(name)
     index = scanned(settings)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 from glassnet.detection.augment import BoxAugment
-from glassnet.errors import InputError, UnknownName
-from glassnet.training.recipes import Recipe, read_recipe
+from glassnet.errors import InputError
+from glassnet.training.recipes import Recipe, Recipes
 
 _UNUSED = (
     *("label_smoothing", "balance", "shift", "crop_scale", "erasing", "mixup", "cutmix", "rand_augment", "tta"),
@@ -87,32 +86,5 @@ def detect() -> DetectionRecipe:
     )
 
 
-_NAMED: dict[str, Callable[[], DetectionRecipe]] = {function.__name__: function for function in (detect,)}
-
-
-def named_recipes() -> dict[str, DetectionRecipe]:
-    """Return the named recipes of detection."""
-    return {name: function() for name, function in _NAMED.items()}
-
-
-def summary(name: str) -> str:
-    """Return the one-line description of a named recipe."""
-    return (_NAMED[name].__doc__ or "").splitlines()[0]
-
-
-def detection_recipe(name: str, **overrides: Any) -> DetectionRecipe:
-    """Return a named recipe, or the one in a `.toml` file, with fields replaced; raise `UnknownName`, `InputError`."""
-    return find_recipe(name, DetectionRecipe, named_recipes()).replace(**overrides)
-
-
-BoxRecipes = TypeVar("BoxRecipes", bound=BoxRecipe)
-
-
-def find_recipe(name: str, kind: type[BoxRecipes], known: Mapping[str, BoxRecipes]) -> BoxRecipes:
-    """Return the recipe called `name` of those `known`, or the one of this kind in a `.toml` file."""
-    if name.endswith(".toml"):
-        return read_recipe(name, kind)
-    if name not in known:
-        hint = f"recipes of {kind.task} are {', '.join(known)}, or a .toml file"
-        raise UnknownName(f"recipe of {kind.task}", name, known, hint=hint)
-    return known[name]
+RECIPES = Recipes(DetectionRecipe, detect)
+"""The recipes of detection."""

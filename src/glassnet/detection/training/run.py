@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from glassnet.data.annotations.objects import BoxIndex
 from glassnet.data.annotations.scan import scan_boxes
 from glassnet.detection.api import judge_finder
 from glassnet.detection.detector import Detector
 from glassnet.detection.judging.judgement import DetectionJudgement
-from glassnet.detection.training.recipes import detection_recipe, named_recipes
+from glassnet.detection.training.recipes import RECIPES
 from glassnet.errors import DataError
 from glassnet.training.prepared import split_key
-from glassnet.training.recipes import Recipe
+from glassnet.training.recipes import Recipes
 from glassnet.training.run import Run
 
 
@@ -49,19 +48,12 @@ class BoxRun(Run):
 class DetectionRun(BoxRun):
     """A run folder whose network is a detector."""
 
+    recipes: ClassVar[Recipes[Any]] = RECIPES
+
     @cached_property
     def network(self) -> Any:
         """The detector of this run."""
         return Detector.load(self.path)
-
-    @cached_property
-    def recipe(self) -> Any:
-        """The recipe it is trained by."""
-        return detection_recipe(str(self.path / "recipe.toml"))
-
-    def named_recipes(self) -> Mapping[str, Recipe]:
-        """Return the named recipes of detection."""
-        return named_recipes()
 
     @property
     def evaluation(self) -> Any:

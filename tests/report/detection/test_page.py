@@ -111,6 +111,18 @@ def test_boxes_lie_where_they_are_on_a_picture_that_was_scaled_down() -> None:
     assert 'x="50.0" y="100.0" width="150.0" height="200.0"' in found_svg(scene, "p")
 
 
+def test_a_small_picture_is_drawn_enlarged_so_that_its_labels_leave_something_to_see() -> None:
+    box = Box(label="square", xyxy=[10, 20, 40, 30], verdict="class")
+    result = PictureResult(item=0, path="x", badness=1, errors={}, truth=[], found=[box])
+    judged = type("Judged", (), {"worst": [result]})()
+    (scene,) = scenes(judged, lambda _: np.zeros((32, 48, 3), np.uint8))
+    assert (scene.width, scene.height, scene.scale) == (384, 256, 8.0)
+    drawn = found_svg(scene, "p")
+    assert 'x="80.0" y="160.0" width="240.0" height="80.0"' in drawn
+    (height,) = re.findall(r'<g class="label wrong"><rect [^>]*height="([\d.]+)"', drawn)
+    assert float(height) < scene.height / 10
+
+
 def test_only_what_is_wrong_is_labelled_in_a_crowd(report: Make) -> None:
     scene = report(pictures=1).scenes[0]
     labels = re.findall(r'<g class="label (\w+)">', found_svg(scene, "p"))

@@ -25,6 +25,7 @@ from glassnet.errors import PictureError
 from glassnet.models.prediction import Picture
 
 LARGEST = 720  # px; longer sides are scaled down
+SMALLEST = 360  # the drawing's px: below, pictures are drawn enlarged, or labels of readable letters would hide them
 MOST_BYTES = 150_000  # of one JPEG, so that 24 of them stay below 5 MB
 QUALITIES = (80, 65, 45, 25)
 MOST = 24
@@ -43,8 +44,8 @@ LOOKS = {"correct": "right", "found": "right", "ignored": "ignored", "missed": "
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture of the judgement as the page shows it: `uri` is a JPEG of width x height pixels, `scale` of them to
-    one of the picture's own. `error` says why there is no picture."""
+    """A picture of the judgement as the page shows it: the JPEG `uri`, drawn width x height large, `scale` of that to
+    one of the picture's own pixels. `error` says why there is no picture."""
 
     result: PictureResult
     uri: str = ""
@@ -71,7 +72,8 @@ def _scene(result: PictureResult, picture: Picture) -> Scene:
         return Scene(result, error=str(error))
     width = image.width
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
-    return Scene(result, _jpeg(image), image.width, image.height, image.width / width)
+    times = max(1, round(SMALLEST / max(image.size)))
+    return Scene(result, _jpeg(image), times * image.width, times * image.height, times * image.width / width)
 
 
 def _jpeg(image: Image.Image) -> str:

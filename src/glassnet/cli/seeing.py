@@ -102,20 +102,12 @@ def explain(
     check_output(path)
     if task_of(network) == "detection":
         foreign: dict[str, object] = {"--class": label, "--weights": weights, "--pretrained": pretrained}
-        foreign["--device"] = device not in ("auto", "cpu")
-        _refuse(foreign, f"{network} is a detector, explained on the CPU")
+        _refuse(foreign | {"--device": device not in ("auto", "cpu")}, f"{network} is a detector, explained on the CPU")
+        settings = common["settings"] | ({} if layer == "auto" else {"layer": layer})
+        settings = ({"seed": seed} if seed and "occlusion" in names else {}) | settings
         with live("explaining", quiet=quiet) as progress:
-            rows = finding.explain_boxes(
-                network,
-                pictures,
-                names,
-                boxes=box or [0],
-                settings=({"seed": seed} if seed and "occlusion" in names else {})
-                | ({} if layer == "auto" else {"layer": layer})
-                | common["settings"],
-                threads=threads,
-                progress=progress,
-            )
+            chosen: dict[str, Any] = {"boxes": box or [0], "settings": settings, "threads": threads}
+            rows = finding.explain_boxes(network, pictures, names, progress=progress, **chosen)
         _finish(rows, path, json=json)
         return
     _refuse({"--box": box}, f"{network} is no detector")

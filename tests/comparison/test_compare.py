@@ -125,7 +125,7 @@ def test_bad_calls(data: Path, tmp_path: Path) -> None:
         compare(data, networks=["lenet5", "lenet5"])
     with pytest.raises(UnknownName, match="no network is called 'lenet6'; nearest: lenet5"):
         compare(data, networks=["lenet5", "lenet6"])
-    with pytest.raises(UnknownName, match="no recipe is called 'quik'; nearest: quick"):
+    with pytest.raises(UnknownName, match="no recipe of classification is called 'quik'; nearest: quick"):
         compare(data, recipes=["quik", "standard"])
     with pytest.raises(UnknownName, match="no study is called 'with'; nearest: width"):
         compare(study="with")

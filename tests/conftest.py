@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,19 @@ def _memory_given_back(request: pytest.FixtureRequest) -> Iterator[None]:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+@pytest.fixture(scope="session")
+def without_compiler() -> Callable[..., None]:
+    """Call the command line with the words given, in a new process; it must not import torch's compiler (1.5 s)."""
+
+    def call(*words: str) -> None:
+        code = (
+            f"import sys; from glassnet import cli; sys.argv = ['glassnet', *{words!r}]\n"
+            "try:\n    cli.main()\nexcept SystemExit as left:\n    assert not left.code\n"
+            "assert 'torch._dynamo' not in sys.modules"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return call

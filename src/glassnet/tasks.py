@@ -156,13 +156,16 @@ def finder_subject(target: str | Path, arguments: Any) -> Subject:
     return Subject(name=str(target), title=found.title, module=module, input_shape=found.module.input_size)
 
 
-def to_explain(target: str | Path) -> str | Path | Network:
-    """Return what the explanations of classifiers take for `target`: of a localiser what names the object."""
+def to_explain(target: str | Path, *, pretrained: bool | str) -> str | Path | Network:
+    """Return what the explanations of classifiers take for `target`: of a localiser what names the object.
+
+    Raises `InputError` for a localiser and `pretrained`, which is for registered names.
+    """
     if task_of(target) != "localisation":
         return target
-    from glassnet.detection.localisation import Localiser
-
-    return Localiser.load(target).classifier()
+    localiser: Any = load(target, pretrained=pretrained)
+    named: Network = localiser.classifier()
+    return named
 
 
 def write_report(run: Run, **how: Any) -> Path:

@@ -1,5 +1,7 @@
 """Judging a real, if untrained, network: against a plain loop, and every way to ask wrongly."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from glassnet.data.pictures import Pictures, load_pictures
 from glassnet.errors import DataError, InputError
 from glassnet.evaluation.judge import class_map, judge, peak_memory, scores, suitable_batch_size
 from glassnet.models.network import Network
+from glassnet.models.prediction import Predictor
 from glassnet.preprocess import Preprocess
 
 CLASSES = ("cat", "dog", "owl")
@@ -74,6 +77,21 @@ def test_a_predictor_takes_the_networks_place(network: Network) -> None:
     assert judgement.accuracy == pytest.approx(1 / 3)
     assert judgement.device == "predictor"
     assert [result.predicted for result in judgement.per_class] == [0, 0, 12]
+
+
+def test_the_seconds_are_the_networks_alone(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = network.predictor("cpu")
+
+    def slow_to_prepare(_self: Network, _device: object) -> Predictor:
+        time.sleep(1.0)
+        return prepared
+
+    monkeypatch.setattr(Network, "predictor", slow_to_prepare)
+    seconds = scores(network, pictures(), np.arange(2), device="cpu").seconds
+    assert seconds is not None
+    assert seconds < 0.9, "folding batch norms is not the speed of predictions"
+    known = scores(network, pictures(), np.arange(2), answers=lambda _, items: torch.zeros(len(items), 3))
+    assert (known.seconds, known.logits.shape) == (None, (2, 3))
 
 
 def test_the_judgement_knows_whom_it_judges(network: Network) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -205,25 +203,12 @@ def test_a_probed_network_is_judged_from_features_as_by_itself(
 
 
 @pytest.mark.slow
-def test_a_probe_does_not_wait_for_torchs_compiler(small_data: Path, tmp_path: Path) -> None:
+def test_a_probe_does_not_wait_for_torchs_compiler(
+    small_data: Path, tmp_path: Path, without_compiler: Callable[..., None]
+) -> None:
     Network.create("sprint_s", ["a", "b"]).save(tmp_path / "old.safetensors")
-    words = [
-        "train",
-        str(small_data),
-        "--from",
-        str(tmp_path / "old.safetensors"),
-        "--recipe",
-        "transfer",
-        "--no-explain",
-    ]
-    words += ["--output", str(tmp_path / "run"), "--quiet", "--no-explain"]
-    code = (
-        f"import sys; from glassnet import cli; sys.argv = ['glassnet', *{words!r}]\n"
-        "try:\n    cli.main()\nexcept SystemExit as left:\n    assert not left.code\n"
-        "assert 'torch._dynamo' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = ["train", str(small_data), "--from", str(tmp_path / "old.safetensors"), "--recipe", "transfer"]
+    without_compiler(*words, "--output", str(tmp_path / "run"), "--quiet", "--no-explain")
 
 
 def test_fine_tuning_goes_on_from_the_probe(small_data: Path, tmp_path: Path, trained: Run) -> None:

@@ -114,7 +114,7 @@ def explain(
     with live("explaining", quiet=quiet) as progress:
         rows = list(
             api.explain_pictures(
-                to_explain(network),
+                to_explain(network, pretrained=weights or pretrained),
                 pictures,
                 names,
                 layer=words([layer]) or "auto",
@@ -153,7 +153,7 @@ def look(
     choices = {} if steps is None else {"steps": steps}
     with live("looking", quiet=quiet) as progress:
         api.look(
-            to_explain(network),
+            to_explain(network, pretrained=weights or pretrained),
             picture,
             output,
             label=label,
@@ -198,7 +198,7 @@ def patches(
     check_output(output, FIGURES)
     with live("looking for patches", quiet=quiet) as progress:
         found = api.patches(
-            to_explain(network),
+            to_explain(network, pretrained=weights or pretrained),
             data,
             layer=layer,
             channels=None if channels is None else numbers(channels, "--channels"),

@@ -72,16 +72,17 @@ def scores(
     pictures = replace(pictures, preprocess=network.preprocess)  # its mean and deviation, whoever loaded the pixels
     labels = class_map(pictures.index.classes, network.classes, pictures.labels[items])[pictures.labels[items]]
     chosen = pick_device("cpu" if predictor else device)
-    start = time.perf_counter()
+    seconds: float | None = None
     with torch.inference_mode():
         if answers is None:
             answer = predictor or network.predictor(chosen)
             answer = with_flip(answer) if tta else answer
+            start = time.perf_counter()
             batches = evaluation_batches(pictures, items, size)
             logits = torch.cat([answer(batch.images.to(chosen)).float().cpu() for batch in batches]).numpy()
+            seconds = time.perf_counter() - start
         else:
             logits = answers(pictures, items).float().cpu().numpy()
-    seconds = time.perf_counter() - start if answers is None else None
     return Scores(logits, labels, np.asarray(items), seconds, "predictor" if predictor else str(chosen))
 
 

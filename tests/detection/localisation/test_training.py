@@ -265,6 +265,8 @@ def test_what_names_the_object_is_explained(run: LocalisationRun, shown: Path, t
     assert said.exit_code == 0, said.output
     with Image.open(figure) as drawn:
         assert drawn.width > 300
+    refused = CliRunner().invoke(app, ["explain", str(run.path), picture, "--pretrained"])
+    assert "pretrained is for a registered network" in str(refused.exception)
     assert all(f'"method": "{name}"' in said.stdout for name in ("occlusion", "gradcam"))
     assert any(f'"label": "{name}"' in said.stdout for name in run.network.classes), said.stdout
 
